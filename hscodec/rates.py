@@ -1,0 +1,48 @@
+"""Exact integer arithmetic on sample rates, lengths and segment counts. Floats never decide how many samples there are."""
+
+from fractions import Fraction
+
+HOP_SECONDS = Fraction(1, 50)
+"""Distance between two segments of the lapped SIREN family (20 ms)."""
+
+MIN_SAMPLE_RATE_HZ = 8_000
+MAX_SAMPLE_RATE_HZ = 192_000
+MAX_CHANNELS = 8
+
+
+def scaled_length(num_samples: int, from_rate: int, to_rate: int) -> int:
+    """Return `round(num_samples * to_rate / from_rate)`, halves rounded up, in exact arithmetic.
+
+    Args:
+        num_samples: Length at `from_rate`, at least 0.
+        from_rate: Sample rate of the given length (Hz), at least 1.
+        to_rate: Sample rate of the wanted length (Hz), at least 1.
+    """
+    return (2 * num_samples * to_rate + from_rate) // (2 * from_rate)
+
+
+def analysis_rate(sample_rate: int, hop_seconds: Fraction = HOP_SECONDS) -> int:
+    """Return the lowest rate, not below `sample_rate`, whose hop is a whole number of samples.
+
+    Signals at such rates (8, 16, 22.05, 24, 32, 44.1, 48, 88.2, 96 kHz, ...) are analyzed natively; others are resampled to it.
+    """
+    rate = sample_rate
+    while (rate * hop_seconds).denominator != 1:
+        rate += 1
+    return rate
+
+
+def num_weights(bandwidth_hz: Fraction | int, hop_seconds: Fraction = HOP_SECONDS) -> int:
+    """Return K = 2 * hop * bandwidth (rounded down): how many features one segment needs to reach `bandwidth_hz`."""
+    return int(2 * hop_seconds * bandwidth_hz)
+
+
+def num_segments(num_samples: int, samples_per_hop: int) -> int:
+    """Return how many segments cover `num_samples`: one more than the hops, made even; 0 for an empty signal.
+
+    The precision latent has one vector for every two segments, hence the even count.
+    """
+    if num_samples == 0:
+        return 0
+    hops = -(-num_samples // samples_per_hop)
+    return hops + 1 + (hops + 1) % 2
