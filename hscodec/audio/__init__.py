@@ -1,1 +1,1 @@
-
+"""Audio files (through soundfile) and sample rate conversion (through soxr); no torch."""

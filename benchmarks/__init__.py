@@ -1,0 +1,1 @@
+"""Measurements of hscodec beside other codecs; see `benchmarks/README.md`. Not part of the installed package."""

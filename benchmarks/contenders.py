@@ -1,0 +1,121 @@
+"""What a codec has to do to be measured, and hscodec itself as one of them."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One mono clip as a codec stores it.
+
+    Args:
+        blob: The file, complete: what a disk would hold.
+        payload_bytes: The part of it that is not container, at most `len(blob)`.
+        sample_rate: Rate of the clip that was encoded (Hz), which is also the rate wanted back.
+        num_samples: Length of that clip, which is also the length wanted back.
+    """
+
+    blob: bytes
+    payload_bytes: int
+    sample_rate: int
+    num_samples: int
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the complete file."""
+        return len(self.blob)
+
+    def kbps(self, num_bytes: int) -> float:
+        """Return `num_bytes` over the duration of the clip, in kbit/s."""
+        return num_bytes * 8 / (self.num_samples / self.sample_rate) / 1000
+
+
+class Contender(Protocol):
+    """A codec in the comparison.
+
+    Attributes:
+        name: Name in tables and plots.
+        settings: The points of its rate-distortion curve, in the codec's own unit (kbit/s, quality).
+    """
+
+    name: str
+    settings: tuple[float, ...]
+
+    def version(self) -> str:
+        """Return which build or model this is: rows of another version are measured anew."""
+        ...
+
+    def encode(self, samples: Samples, sample_rate: int, setting: float) -> Encoded:
+        """Encode one mono clip.
+
+        Args:
+            samples: The clip, full scale 1.0.
+            sample_rate: Its rate (Hz).
+            setting: One point of the curve.
+
+        Shape:
+            samples: [T]
+        """
+        ...
+
+    def decode(self, encoded: Encoded) -> Samples:
+        """Return the decoded clip, aligned with the original and as long.
+
+        Shape:
+            returns: [T]
+        """
+        ...
+
+
+class Hscodec:
+    """hscodec through its public functions; the whole `.hsnd` file counts as payload.
+
+    Args:
+        settings: Qualities, 0 to 10.
+        model: Name of a model, or the path of one.
+        device: Where the networks run.
+    """
+
+    def __init__(self, settings: tuple[float, ...], *, model: str = "hsc-1", device: str = "cpu") -> None:
+        from hscodec.registry import load_model
+
+        self.settings = settings
+        self._model = load_model(model)
+        self.name = self._model.name
+        self._device = device
+
+    def version(self) -> str:
+        """Return the package's version and the beginning of the model file's hash."""
+        import hscodec
+
+        return f"hscodec {hscodec.__version__}, model {self._model.sha256[:16]}"
+
+    def encode(self, samples: Samples, sample_rate: int, setting: float) -> Encoded:
+        """Encode one mono clip of shape [T] by way of a float WAV file."""
+        from hscodec.codec import encode_file
+
+        with tempfile.TemporaryDirectory() as folder:
+            source, target = Path(folder, "clip.wav"), Path(folder, "clip.hsnd")
+            soundfile.write(source, samples, sample_rate, subtype="FLOAT")
+            encode_file(source, target, model=self._model, quality=setting, device=self._device)
+            blob = target.read_bytes()
+        return Encoded(blob, len(blob), sample_rate, samples.size)
+
+    def decode(self, encoded: Encoded) -> Samples:
+        """Return the decoded clip, shape [T]."""
+        from hscodec.codec import decode_file
+
+        with tempfile.TemporaryDirectory() as folder:
+            source, target = Path(folder, "clip.hsnd"), Path(folder, "clip.wav")
+            source.write_bytes(encoded.blob)
+            decode_file(source, target, model=self._model, subtype="FLOAT", device=self._device)
+            samples, _ = soundfile.read(target, dtype="float32")
+        return np.asarray(samples, dtype=np.float32)

@@ -1,0 +1,123 @@
+"""What the user sees on standard error: messages, log lines and progress bars. Only this module knows rich.
+
+rich is imported when the first bar is drawn, so commands that end quickly never load it.
+"""
+
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+BAR_DELAY_S = 1.0
+"""Work that ends sooner shows no bar."""
+
+
+def say(text: str) -> None:
+    """Print one line on standard error."""
+    click.echo(printable(text), err=True)
+
+
+def fail(text: str) -> None:
+    """Print why the command failed, on one line."""
+    say(f"hscodec: error: {' '.join(text.split())}")
+
+
+def printable(text: str) -> str:
+    """Return the text with control characters escaped: names and tags in files must not drive the terminal."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def plural(count: int, noun: str) -> str:
+    """Return `1 chunk`, `2 chunks`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def speed(duration_s: float, elapsed_s: float) -> str:
+    """Return how long the sound is and how fast it was handled, for a summary line."""
+    times = duration_s / max(elapsed_s, 1e-3)
+    return f"{duration_s:.2f} s of sound in {elapsed_s:.2f} s ({times:.1f}x real time)"
+
+
+@contextlib.contextmanager
+def showing_log(*, quiet: bool) -> Iterator[None]:
+    """Print what the package logs while the block runs: everything from INFO on, warnings only if quiet."""
+    logger = logging.getLogger("hscodec")
+    handler, level = _LogHandler(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+class _LogHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        say(f"hscodec: {prefix}{record.getMessage()}")
+
+
+class Bar:
+    """A progress bar; a context manager. It is drawn on a terminal only, and only for work of more than a second.
+
+    Args:
+        label: What is being done.
+        quiet: Never draw it.
+        with_speed: Progress is in seconds of sound: show how many pass in one second.
+    """
+
+    def __init__(self, label: str, *, quiet: bool = False, with_speed: bool = False) -> None:
+        self._label = label
+        self._enabled = not quiet and sys.stderr.isatty()
+        self._with_speed = with_speed
+        self._started_s = time.monotonic()
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> "Bar":
+        self._started_s = time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, done: float, total: float, label: str | None = None) -> None:
+        """Show how far the work is.
+
+        Args:
+            done: From 0 to `total`.
+            total: In the same unit.
+            label: What is being done, if it is not what it was.
+        """
+        self._label = label or self._label
+        elapsed_s = time.monotonic() - self._started_s
+        if not self._enabled or elapsed_s < BAR_DELAY_S:
+            return
+        bar, task = self._drawn()
+        speed = f"{done / elapsed_s:.1f}x" if self._with_speed and elapsed_s > 0 else ""
+        bar.update(task, completed=done, total=total, description=printable(self._label), speed=speed)
+
+    def _drawn(self) -> "tuple[Progress, TaskID]":
+        if self._bar is None or self._task is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+            text = TextColumn("{task.description}", markup=False)
+            speed = TextColumn("{task.fields[speed]}", markup=False)
+            columns = (text, BarColumn(), TaskProgressColumn(), speed, TimeRemainingColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task(printable(self._label), speed="")
+            self._bar.start()
+        return self._bar, self._task

@@ -1,0 +1,63 @@
+"""Arguments and options that several commands share."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+PATH = click.Path(path_type=Path, allow_dash=True)
+"""A file as given. Whether it exists is not a question of usage, so commands ask that themselves."""
+
+_CommandT = TypeVar("_CommandT", bound=Callable[..., Any])
+
+
+class Device(click.ParamType):
+    """A device name that could exist; whether it does is known once torch is loaded."""
+
+    name = "device"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name, or fail with what would be one."""
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(value)):
+            self.fail(f"{value!r} is not one of auto, cpu, cuda, cuda:N, mps.", param, ctx)
+        return str(value)
+
+
+def in_and_out(command: _CommandT) -> _CommandT:
+    """Add `IN [OUT]` and what goes with every conversion: `-o`, `--device`, `-f`, `-q`."""
+    for decorate in (
+        quiet_option("Print nothing but errors."),
+        force_option,
+        device_option,
+        click.option("-o", "--output", "output", metavar="OUT", type=PATH, help="Same as OUT."),
+        click.argument("target", metavar="[OUT]", type=PATH, required=False),
+        click.argument("source", metavar="IN", type=PATH),
+    ):
+        command = decorate(command)
+    return command
+
+
+def device_option(command: _CommandT) -> _CommandT:
+    """Add `--device`."""
+    text = "Where the networks run; auto takes CUDA, then MPS, then the CPU."
+    metavar = "[auto|cpu|cuda[:N]|mps]"
+    return click.option("--device", type=Device(), metavar=metavar, default="auto", show_default=True, help=text)(
+        command
+    )
+
+
+def force_option(command: _CommandT) -> _CommandT:
+    """Add `-f/--force`."""
+    return click.option("-f", "--force", is_flag=True, help="Replace an existing output.")(command)
+
+
+def quiet_option(text: str) -> Callable[[_CommandT], _CommandT]:
+    """Return what adds `-q/--quiet` with this explanation."""
+    return click.option("-q", "--quiet", is_flag=True, help=text)
+
+
+def model_option(text: str, *, shown_default: str) -> Callable[[_CommandT], _CommandT]:
+    """Return what adds `--model` with this explanation; without the option the value is None."""
+    return click.option("--model", metavar="NAME|PATH", show_default=shown_default, help=text)

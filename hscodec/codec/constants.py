@@ -1,0 +1,11 @@
+"""Numbers that the codec and its command line share; nothing here loads torch."""
+
+DEFAULT_QUALITY = 5.0
+CHUNK_SEGMENTS = 250
+"""Segments of an ordinary chunk (5 s). The last chunk takes what remains, up to just under two of these."""
+
+REFERENCE_PEAK = 0.7
+"""A file is scaled to this peak before analysis, so that coding does not depend on its level."""
+
+SILENT_GAIN = 2.0**-24
+"""Gain of a file without any sound: whatever refinement invents is then far below the least significant bit."""

@@ -1,0 +1,149 @@
+"""Samples in, chunks out: the streaming half of encoding."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import torch
+
+from hscodec.audio.resample import Resampler
+from hscodec.codec.constants import CHUNK_SEGMENTS
+from hscodec.coding.payload import ChunkSymbols, PackedChunk, pack
+from hscodec.container.format import ChunkOrder
+from hscodec.inr.lapped import LappedSiren
+from hscodec.rates import HOP_SECONDS, analysis_rate, num_segments, num_weights
+from hscodec.registry import Model
+
+_PACKING_AHEAD = 4
+
+
+@dataclass(frozen=True)
+class EncodedChunk:
+    """A chunk ready for the container.
+
+    Attributes:
+        first_segment: Segments before it.
+        num_segments: Segments in it, even.
+        order: Order of the weight symbols in the payload.
+        symbol_digest: Digest of the symbols.
+        payload: The bytes.
+    """
+
+    first_segment: int
+    num_segments: int
+    order: ChunkOrder
+    symbol_digest: bytes
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class _Pending:
+    first_segment: int
+    symbols: ChunkSymbols
+    packed: "Future[PackedChunk]"
+
+
+class Encoder:
+    """Turns samples that arrive in blocks of any size into chunks; the chunks do not depend on the block sizes.
+
+    Args:
+        model: The model whose shared weights the decoder will use.
+        sample_rate: Rate of the samples (Hz).
+        num_channels: C; channels are coded side by side in each chunk.
+        quality_hundredths: Quality times 100, 0 to 1000.
+        gain: Samples are divided by this before analysis; the decoder multiplies by it.
+        device: Where the networks run.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        sample_rate: int,
+        num_channels: int,
+        quality_hundredths: int,
+        gain: float,
+        device: torch.device,
+    ) -> None:
+        self.model = model
+        self.network = model.network(device)
+        self.device = device
+        self.quality_hundredths = quality_hundredths
+        self.gain = gain
+        rate = analysis_rate(sample_rate)
+        self.samples_per_hop = int(rate * HOP_SECONDS)
+        self.num_weights = file_num_weights(model, sample_rate)
+        self.target = LappedSiren(model.config.num_weights)
+        self._resampler = Resampler(sample_rate, rate, num_channels=num_channels)
+        # Samples from one hop before the next segment's centre on; segment 0 is centred on the first sample.
+        self._held = np.zeros((num_channels, self.samples_per_hop), np.float32)
+        self._num_read = 0
+        self._next_segment = 0
+        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="pack")
+        self._pending: deque[_Pending] = deque()
+
+    def push(self, block: np.ndarray) -> Iterator[EncodedChunk]:
+        """Take samples and yield the chunks that are complete.
+
+        Shape:
+            block: [C, T] float32
+        """
+        self._hold(self._resampler.process(block))
+        # The end of the file may still be anywhere: a chunk is cut off only while a whole one would remain.
+        while num_segments(self._num_read, self.samples_per_hop) - self._next_segment >= 2 * CHUNK_SEGMENTS:
+            self._encode(CHUNK_SEGMENTS)
+            yield from self._packed(keep=_PACKING_AHEAD)
+
+    def finish(self) -> Iterator[EncodedChunk]:
+        """Yield the remaining chunks; nothing may be pushed afterwards."""
+        self._hold(self._resampler.finish())
+        remaining = num_segments(self._num_read, self.samples_per_hop) - self._next_segment
+        if remaining:
+            missing = (remaining + 1) * self.samples_per_hop - self._held.shape[1]
+            self._held = np.pad(self._held, ((0, 0), (0, max(missing, 0))))
+            self._encode(remaining)
+        yield from self._packed(keep=0)
+        self._pool.shutdown()
+
+    def _hold(self, samples: np.ndarray) -> None:
+        self._held = np.concatenate([self._held, samples / np.float32(self.gain)], axis=1)
+        self._num_read += samples.shape[1]
+
+    def _encode(self, count: int) -> None:
+        window = self._held[:, : (count + 1) * self.samples_per_hop]
+        symbols = self._symbols(torch.from_numpy(np.ascontiguousarray(window)).to(self.device))
+        packed = self._pool.submit(pack, symbols, self.model.tables, self.quality_hundredths)
+        self._pending.append(_Pending(self._next_segment, symbols, packed))
+        self._held = self._held[:, count * self.samples_per_hop :]
+        self._next_segment += count
+
+    @torch.inference_mode()
+    def _symbols(self, window: torch.Tensor) -> ChunkSymbols:
+        quality = self.quality_hundredths / 100
+        theta = self.target.analyze(window, self.samples_per_hop)
+        theta[..., self.num_weights :] = 0
+        latent = self.network.encode_latent(theta, quality)
+        precision = self.network.decode_precision(latent, quality)
+        weights = self.network.quantize(theta[..., : self.num_weights], precision)
+        return ChunkSymbols(latent.cpu().numpy(), weights.cpu().numpy())
+
+    def _packed(self, *, keep: int) -> Iterator[EncodedChunk]:
+        """Yield packed chunks in order, leaving up to `keep` to the packing threads."""
+        while len(self._pending) > keep:
+            pending = self._pending.popleft()
+            packed = pending.packed.result()
+            yield EncodedChunk(
+                first_segment=pending.first_segment,
+                num_segments=pending.symbols.weights.shape[1],
+                order=ChunkOrder(int(packed.order)),
+                symbol_digest=pending.symbols.digest(),
+                payload=packed.payload,
+            )
+
+
+def file_num_weights(model: Model, sample_rate: int) -> int:
+    """Return K of a file: the features below its Nyquist frequency, at most the model's."""
+    return min(num_weights(Fraction(sample_rate, 2)), model.config.num_weights)

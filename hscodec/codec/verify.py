@@ -1,0 +1,79 @@
+"""Checking a file without decoding its sound: checksums, payloads and symbol digests. torch is not needed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hscodec.codec.symbols import SymbolReader
+from hscodec.container.reader import ContainerReader
+from hscodec.errors import FormatError
+from hscodec.registry import load_model_by_id
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong in a file.
+
+    Attributes:
+        chunk: Index of the damaged chunk, or None if it is not a chunk.
+        start_s: Where the damaged sound starts (s).
+        stop_s: Where it stops (s).
+        message: What is wrong.
+    """
+
+    chunk: int | None
+    start_s: float
+    stop_s: float
+    message: str
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """The outcome of `verify_file`.
+
+    Attributes:
+        num_chunks: Chunks that were found.
+        problems: What is wrong, in file order.
+    """
+
+    num_chunks: int
+    problems: tuple[Problem, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the file is whole."""
+        return not self.problems
+
+
+def verify_file(path: str | Path) -> VerifyResult:
+    """Check every chunk of a `.hsnd` file.
+
+    Raises:
+        FormatError: The file is not `.hsnd`, or its header is damaged.
+        ModelError: The model that it needs is not installed.
+    """
+    try:
+        source = open(path, "rb")
+    except OSError as error:
+        raise FormatError(f"{path}: {error.strerror}") from error
+    with source:
+        container = ContainerReader(source)
+        hop_s = float(container.header.hop_seconds)
+        problems = []
+        if container.index_was_rebuilt:
+            problems.append(Problem(None, 0.0, 0.0, "the seek index is missing or wrong: cut short or damaged"))
+        symbols = SymbolReader(container, load_model_by_id(container.header.model_id))
+        expected = 0
+        for index, entry in enumerate(container.chunks):
+            if entry.first_segment > expected:
+                problems.append(Problem(None, expected * hop_s, entry.first_segment * hop_s, "chunks are missing"))
+            expected = entry.stop_segment
+            try:
+                symbols.read(index)
+            except FormatError as error:
+                start_s, stop_s = entry.first_segment * hop_s, entry.stop_segment * hop_s
+                problems.append(Problem(index, start_s, stop_s, str(error)))
+        if container.declared_num_samples is not None and container.declared_num_samples > container.num_samples:
+            rate = container.header.sample_rate
+            start_s, stop_s = container.num_samples / rate, container.declared_num_samples / rate
+            problems.append(Problem(None, start_s, stop_s, "the end is missing"))
+        return VerifyResult(len(container.chunks), tuple(problems))

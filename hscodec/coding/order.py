@@ -1,0 +1,40 @@
+"""The order in which a chunk's weight symbols are stored.
+
+zstd adapts its tables to what it has just seen. Sorted by predicted scale, symbols of one distribution stand together,
+which makes up for the coder's lack of a model: long runs of zeros become matches, the rest gets Huffman tables that
+fit.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+NUM_CLASSES = 64
+
+
+class Order(IntEnum):
+    """Order codes of a chunk, as stored."""
+
+    PLAIN = 0
+    BY_CLASS = 1
+
+
+def class_order(classes: np.ndarray) -> np.ndarray:
+    """Return the positions [N] of the symbols in stored order: by class, ties in place.
+
+    Args:
+        classes: Scale class of each symbol, uint8, any shape; flattened row by row.
+    """
+    return np.argsort(classes.reshape(-1), kind="stable")
+
+
+def sort_symbols(symbols: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return the symbols, flattened, in class order."""
+    return symbols.reshape(-1)[class_order(classes)]
+
+
+def unsort_symbols(ordered: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Undo `sort_symbols`; the result has the shape of `classes`."""
+    symbols = np.empty_like(ordered)
+    symbols[class_order(classes)] = ordered
+    return symbols.reshape(classes.shape)

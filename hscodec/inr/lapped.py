@@ -1,0 +1,182 @@
+r"""The lapped SIREN: one hidden layer of sines on a shared harmonic lattice, windowed so that neighbours overlap-add.
+
+With local coordinate t in (-1, 1) over two hops, segment i renders (derived here; DESIGN of the project, section 2)
+
+    x_i(t) = w(t) * sum_k theta[i, k] * sin(omega_k t + b_k)
+    omega_k = pi (k + 1/2),  b_k = (3/2) pi (k + 1/2) + pi/2,  w(t) = cos(pi t / 2),  k = 0 .. K - 1
+
+Frequencies and phases are shared, theta is stored per segment. Sampled with M = K samples per hop these are the basis
+functions of Princen and Bradley's time-domain aliasing cancellation (1986) with a sine window, hence as many weights as
+samples and an exact round trip; but theta is a set of network weights and does not know any sample rate: the same theta
+can be sampled anywhere.
+"""
+
+from fractions import Fraction
+from functools import lru_cache
+
+import torch
+
+from hscodec.inr.coordinates import first_sample_of_hop, hop_phases
+
+_BLOCK_TIMES = 4096  # bounds the [T, K] matrix of sines in `sample` to some 30 MB
+
+
+class LappedSiren:
+    """Target network of the flagship family; it holds no state beyond its number of weights.
+
+    Args:
+        num_weights: K, weights of one segment, at least 1. Feature k has frequency (k + 1/2) / (2 * hop).
+    """
+
+    def __init__(self, num_weights: int) -> None:
+        if num_weights < 1:
+            raise ValueError(f"a lapped SIREN needs at least one weight, not {num_weights}")
+        self.num_weights = num_weights
+
+    def analyze(self, samples: torch.Tensor, samples_per_hop: int) -> torch.Tensor:
+        """Return the weights that render `samples`; the round trip is exact when K equals `samples_per_hop`.
+
+        theta = 2/M sum_n x(t_n) w(t_n) sin(omega_k t_n + b_k), M = samples per hop: theta does not depend on the rate.
+        This matrix product with the hidden layer's values is evaluated as a Fourier transform.
+
+        Args:
+            samples: Audio; the first segment's centre is sample `samples_per_hop`. Its length must be a multiple of
+                the hop.
+            samples_per_hop: M, a whole number.
+
+        Shape:
+            samples: [..., (S + 1) * M]
+            returns: [..., S, K]; features above the Nyquist frequency (k >= M) are zero.
+        """
+        usable = min(self.num_weights, samples_per_hop)
+        window, phase = _fast_factors(samples_per_hop, usable, samples.dtype, samples.device)
+        spectrum = torch.fft.fft(samples.unfold(-1, 2 * samples_per_hop, samples_per_hop) * window)[..., :usable]
+        theta = (spectrum.real * phase.real - spectrum.imag * phase.imag) * (2 / samples_per_hop)
+        return torch.nn.functional.pad(theta, (0, self.num_weights - usable))
+
+    def synthesize(
+        self, theta: torch.Tensor, samples_per_hop: Fraction | int, *, first_segment: int = 0
+    ) -> torch.Tensor:
+        """Sample all complete hops, those between the first and the last segment's centres, on a regular grid.
+
+        Features above the grid's Nyquist frequency are dropped, so a lower rate does not alias.
+
+        Args:
+            theta: Weights of consecutive segments.
+            samples_per_hop: Output rate times hop; any positive fraction.
+            first_segment: Index of theta's first segment in the stream: it fixes where the grid of a fractional rate
+                falls.
+
+        Shape:
+            theta: [..., S, K]
+            returns: [..., T], the samples that sit in hops [first_segment, first_segment + S - 1)
+        """
+        grid = Fraction(samples_per_hop)
+        num_segments = theta.shape[-2]
+        stop_hop = first_segment + max(num_segments - 1, 0)
+        start = first_sample_of_hop(first_segment, grid)
+        output = theta.new_zeros(*theta.shape[:-2], first_sample_of_hop(stop_hop, grid) - start)
+        usable = min(theta.shape[-1], int(grid))
+        theta = theta[..., :usable]
+        if grid.denominator == 1 and num_segments > 1:
+            return _synthesize_whole(theta, int(grid))
+        for phase in hop_phases(grid):
+            first = first_segment + (phase.phase - first_segment) % grid.denominator
+            hops = torch.arange(first, stop_hop, grid.denominator, device=theta.device) - first_segment
+            if len(hops) == 0 or not phase.positions:
+                continue
+            late, early = _phase_features(phase.positions, usable, theta.dtype, theta.device)
+            rendered = theta[..., hops, :] @ late.T + theta[..., hops + 1, :] @ early.T
+            offset = phase.first_sample + first // grid.denominator * phase.samples_per_period - start
+            rows = torch.arange(len(hops), device=theta.device) * phase.samples_per_period + offset
+            columns = torch.arange(len(phase.positions), device=theta.device)
+            output[..., rows[:, None] + columns] = rendered
+        return output
+
+    def sample(self, theta: torch.Tensor, times: torch.Tensor, band_limit: float | None = None) -> torch.Tensor:
+        """Sample at arbitrary times, evaluating the sines directly; memory stays bounded however many times there are.
+
+        Args:
+            theta: Weights of consecutive segments.
+            times: Times in hops from the centre of the first segment; outside [0, S - 1) the result is 0.
+            band_limit: Highest frequency to render, in cycles per hop; None renders all features.
+
+        Shape:
+            theta: [..., S, K]
+            times: [T]
+            returns: [..., T]
+        """
+        usable = theta.shape[-1] if band_limit is None else min(theta.shape[-1], int(2 * band_limit))
+        if theta.shape[-2] < 2:
+            return theta.new_zeros(*theta.shape[:-2], len(times))
+        pieces = []
+        for block in times.split(_BLOCK_TIMES):
+            hops = block.floor()
+            inside = (hops >= 0) & (hops < theta.shape[-2] - 1)
+            index = torch.where(inside, hops, 0).long()
+            position = torch.where(inside, block - hops, 0).to(torch.float64)
+            late = features(position, usable).to(theta.dtype)
+            early = features(position - 1, usable).to(theta.dtype)
+            value = (theta[..., index, :usable] * late).sum(-1) + (theta[..., index + 1, :usable] * early).sum(-1)
+            pieces.append(value * inside)
+        return torch.cat(pieces, dim=-1) if pieces else theta.new_zeros(*theta.shape[:-2], 0)
+
+
+def features(coordinates: torch.Tensor, num_weights: int) -> torch.Tensor:
+    """Evaluate the windowed hidden layer w(t) sin(omega_k t + b_k).
+
+    Args:
+        coordinates: Local coordinates in [-1, 1], float64 so that the high harmonics keep their phase.
+        num_weights: K.
+
+    Shape:
+        coordinates: [T]
+        returns: [T, K]
+    """
+    harmonics = torch.pi * (torch.arange(num_weights, dtype=coordinates.dtype, device=coordinates.device) + 0.5)
+    phases = 1.5 * harmonics + torch.pi / 2
+    window = torch.cos(torch.pi / 2 * coordinates)
+    return window[:, None] * torch.sin(harmonics * coordinates[:, None] + phases)
+
+
+def _synthesize_whole(theta: torch.Tensor, samples_per_hop: int) -> torch.Tensor:
+    """Render a grid with a whole number of samples per hop: [..., S, K] to [..., (S - 1) * M]."""
+    window, phase = _fast_factors(samples_per_hop, theta.shape[-1], theta.dtype, theta.device)
+    spectrum = torch.fft.fft(theta * phase, n=2 * samples_per_hop)
+    segments = spectrum.real * window.real - spectrum.imag * window.imag
+    late, early = segments[..., :-1, samples_per_hop:], segments[..., 1:, :samples_per_hop]
+    return (late + early).flatten(-2)
+
+
+@lru_cache(maxsize=8)
+def _fast_factors(
+    samples_per_hop: int, num_weights: int, dtype: torch.dtype, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the factors before and after the Fourier transform that evaluates the hidden layer on a whole grid.
+
+    With t_n = (n + 1/2)/M - 1 the hidden layer is sin(omega_k t_n + b_k) = cos(pi/M (n + n0)(k + 1/2)), n0 = (M + 1)/2,
+    the real part of exp(-i pi n0 (k + 1/2)/M) exp(-i pi n / 2M) exp(-2 i pi n k / 2M): a factor of k, one of n, and a
+    Fourier kernel of length 2M. The window joins the factor of n.
+
+    Shape:
+        returns: [2M] and [K], complex
+    """
+    complex_dtype = torch.complex128 if dtype == torch.float64 else torch.complex64
+    with torch.inference_mode(False):  # the cached factors may later take part in training
+        sample = torch.arange(2 * samples_per_hop, dtype=torch.float64)
+        harmonic = torch.arange(num_weights, dtype=torch.float64) + 0.5
+        window = torch.cos(torch.pi / 2 * ((sample + 0.5) / samples_per_hop - 1))
+        window = window * torch.exp(-0.5j * torch.pi * sample / samples_per_hop)
+        phase = torch.exp(-1j * torch.pi * harmonic * (samples_per_hop + 1) / (2 * samples_per_hop))
+        return window.to(device, complex_dtype), phase.to(device, complex_dtype)
+
+
+@lru_cache(maxsize=8)
+def _phase_features(
+    positions: tuple[float, ...], num_weights: int, dtype: torch.dtype, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the feature matrices [T, K] of a hop: its first segment's (t from 0 to 1) and its second's (-1 to 0)."""
+    with torch.inference_mode(False):  # the cached matrices may later take part in training
+        position = torch.tensor(positions, dtype=torch.float64)
+        late, early = features(position, num_weights), features(position - 1, num_weights)
+        return late.to(device, dtype), early.to(device, dtype)

@@ -1,0 +1,233 @@
+"""Finding, checking and loading pretrained models.
+
+A model is one safetensors file: network weights, the integer tables of `coding.fixedpoint`, and the configuration in
+its metadata, so that one hash covers everything. A `.hsnd` file names its model by the first 16 bytes of that hash.
+
+Models are looked for in this order: a path as given, the folders in $HSCODEC_MODELS, the checkout's `models/`, the
+installed copy.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+
+from hscodec.coding.fixedpoint import FixedPointTables
+from hscodec.config import from_mapping
+from hscodec.errors import ConfigError, ModelError
+from hscodec.hypernet.config import HypernetworkConfig
+
+if TYPE_CHECKING:  # torch is loaded only when a network is asked for
+    import torch
+
+    from hscodec.model import Hypernetwork
+
+DEFAULT_MODEL = "hsc-1"
+MODEL_ID_BYTES = 16
+TABLE_PREFIX = "fixed_point."
+NETWORK_PREFIX = "network."
+MAX_MODEL_BYTES = 512 * 2**20
+FAMILY = "hsc"
+
+
+@dataclass(frozen=True)
+class ManifestEntry:
+    """One line of a `manifest.json`: what a model is called, its file and its hash."""
+
+    name: str
+    file: str
+    sha256: str
+    family: str = FAMILY
+    summary: str = ""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise ConfigError(f"sha256 of {self.name!r} must be 64 lower-case hexadecimal digits")
+
+    @property
+    def model_id(self) -> bytes:
+        """The 16 bytes by which files name this model."""
+        return bytes.fromhex(self.sha256)[:MODEL_ID_BYTES]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A loaded model file.
+
+    Attributes:
+        name: Name in the manifest, or the file's name.
+        path: Where it was read from.
+        sha256: Hash of the file, hexadecimal.
+        config: Shape of the hypernetwork.
+        tables: Integers that bytes and symbols depend on.
+        arrays: Network weights by name.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    config: HypernetworkConfig
+    tables: FixedPointTables
+    arrays: dict[str, np.ndarray]
+
+    @property
+    def model_id(self) -> bytes:
+        """The 16 bytes by which files name this model."""
+        return bytes.fromhex(self.sha256)[:MODEL_ID_BYTES]
+
+    @cached_property
+    def _networks(self) -> "dict[str, Hypernetwork]":
+        return {}
+
+    def network(self, device: "torch.device") -> "Hypernetwork":
+        """Return the network on `device`, in evaluation mode; built once per device.
+
+        Raises:
+            ModelError: The weights are not those of a network of this shape, or not finite.
+        """
+        import torch
+
+        from hscodec.model import Hypernetwork
+
+        key = str(device)
+        if key not in self._networks:
+            with torch.device("meta"):  # nothing is allocated for what the file only claims to hold
+                network = Hypernetwork(self.config)
+            weights = {name: torch.from_numpy(array.astype(np.float32)) for name, array in self.arrays.items()}
+            try:
+                network.load_state_dict(weights, assign=True)
+            except RuntimeError as error:
+                raise ModelError(f"{self.path} does not fit its own configuration: {error}") from error
+            if not all(bool(torch.isfinite(weight).all()) for weight in weights.values()):
+                raise ModelError(f"{self.path} holds weights that are not finite")
+            self._networks[key] = network.to(device).eval().requires_grad_(False)
+        return self._networks[key]
+
+
+def load_model(name: str | Path = DEFAULT_MODEL) -> Model:
+    """Load a model by name or by path.
+
+    Raises:
+        ModelError: There is no such model, its hash is not the manifest's, or the file is damaged.
+    """
+    path = Path(name)
+    if path.suffix == ".safetensors" or path.exists() and path.is_file():
+        return read_model_file(path, path.stem)
+    known = []
+    for folder, entry in _entries():
+        known.append(entry.name)
+        if entry.name == str(name):
+            return _load_entry(folder, entry)
+    raise ModelError(f"no model called {str(name)!r}; known: {', '.join(sorted(set(known))) or 'none'}")
+
+
+def load_model_by_id(model_id: bytes) -> Model:
+    """Load the model that a `.hsnd` file names.
+
+    Raises:
+        ModelError: No known model has that id.
+    """
+    for folder, entry in _entries():
+        if entry.model_id == model_id:
+            return _load_entry(folder, entry)
+    raise ModelError(
+        f"the file needs the model with id {model_id.hex()}, which is not installed; "
+        "put it in a folder named by $HSCODEC_MODELS"
+    )
+
+
+def model_name_by_id(model_id: bytes) -> str | None:
+    """Return the name of the model with that id, or None; reads manifests only."""
+    for _, entry in _entries():
+        if entry.model_id == model_id:
+            return entry.name
+    return None
+
+
+def read_model_file(path: Path, name: str) -> Model:
+    """Read a safetensors model file.
+
+    Raises:
+        ModelError: The file is missing, damaged, too large, or not a model of a known family.
+    """
+    try:
+        if path.stat().st_size > MAX_MODEL_BYTES:
+            raise ModelError(f"{path} is larger than {MAX_MODEL_BYTES >> 20} MiB, which no model is")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read the model {path}: {error.strerror}") from error
+    try:
+        arrays = load_arrays(content)
+        metadata = _metadata(content)
+        config = from_mapping(HypernetworkConfig, json.loads(metadata["hypernetwork"]), path.name)
+    except (SafetensorError, LookupError, TypeError, ValueError, RecursionError, ConfigError) as error:
+        raise ModelError(f"{path} is not a usable hscodec model: {error}") from error
+    if metadata.get("family") != FAMILY:
+        raise ModelError(f"{path} is of the family {metadata.get('family')!r}, which this version does not know")
+    return Model(
+        name=name,
+        path=path,
+        sha256=hashlib.sha256(content).hexdigest(),
+        config=config,
+        tables=_tables(arrays, config, path),
+        arrays={key.removeprefix(NETWORK_PREFIX): a for key, a in arrays.items() if key.startswith(NETWORK_PREFIX)},
+    )
+
+
+def model_folders() -> Iterator[Path]:
+    """Yield the folders that may hold a `manifest.json`, best first."""
+    for folder in os.environ.get("HSCODEC_MODELS", "").split(os.pathsep):
+        if folder:
+            yield Path(folder)
+    package = Path(__file__).resolve().parent
+    yield package.parent / "models"
+    yield package / "_models"
+
+
+def _entries() -> Iterator[tuple[Path, ManifestEntry]]:
+    for folder in model_folders():
+        manifest = folder / "manifest.json"
+        if not manifest.is_file():
+            continue
+        try:
+            entries: list[dict[str, Any]] = json.loads(manifest.read_text(encoding="utf-8"))["models"]
+            for entry in entries:
+                yield folder, from_mapping(ManifestEntry, entry, str(manifest))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
+            raise ModelError(f"{manifest} is not a usable manifest: {error}") from error
+
+
+def _load_entry(folder: Path, entry: ManifestEntry) -> Model:
+    model = read_model_file(folder / entry.file, entry.name)
+    if model.sha256 != entry.sha256:
+        raise ModelError(f"{model.path} is damaged: its sha256 is not the one in the manifest")
+    return model
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """Return the metadata of a safetensors file that has been checked by loading it."""
+    header_bytes = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + header_bytes])["__metadata__"]
+
+
+def _tables(arrays: dict[str, np.ndarray], config: HypernetworkConfig, path: Path) -> FixedPointTables:
+    try:
+        tables = FixedPointTables(
+            **{field.name: arrays[TABLE_PREFIX + field.name] for field in fields(FixedPointTables)}
+        )
+    except KeyError as error:
+        raise ModelError(f"{path} lacks the table {error}") from error
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    if (tables.latent_channels, tables.num_weights) != (config.latent_channels, config.num_weights):
+        raise ModelError(f"{path}: its fixed-point tables do not fit its own configuration")
+    return tables

@@ -1,0 +1,157 @@
+"""What a training run is: read from TOML, checked when built."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hscodec.config import from_mapping, load_toml
+from hscodec.errors import ConfigError
+from hscodec.hypernet.config import HypernetworkConfig
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where training audio comes from and how it is drawn.
+
+    Attributes:
+        corpus: Folder that `hscodec corpus prepare` wrote.
+        batch_size: Crops per step.
+        crop_segments: Segments per crop, even; 96 are 1.94 s.
+        speech: Share of speech crops.
+        music: Share of music crops.
+        effects: Share of crops of other sounds.
+        source_weights: Weight of single sources within their kind, 1 where not named.
+        max_attenuation_db: Crops are scaled to a random peak down to this far below full scale.
+    """
+
+    corpus: str = "data/corpus"
+    batch_size: int = 8
+    crop_segments: int = 96
+    speech: float = 0.6
+    music: float = 0.28
+    effects: float = 0.12
+    source_weights: dict[str, float] = field(default_factory=dict)
+    max_attenuation_db: float = 20.0
+
+    def __post_init__(self) -> None:
+        if self.crop_segments < 16 or self.crop_segments % 2:
+            raise ConfigError("data.crop_segments must be an even number of at least 16")
+        if self.batch_size < 1:
+            raise ConfigError("data.batch_size must be at least 1")
+        if min(self.speech, self.music, self.effects) < 0 or self.speech + self.music + self.effects <= 0:
+            raise ConfigError("data: the shares of speech, music and effects must not be negative, nor all zero")
+        if min(self.source_weights.values(), default=1.0) < 0 or self.max_attenuation_db < 0:
+            raise ConfigError("data: source_weights and max_attenuation_db must not be negative")
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the loss terms.
+
+    Attributes:
+        waveform: Weight of the relative waveform error (log10).
+        linear: Weight of the linear mel term within the spectral loss.
+        log_floor: Floor of the logarithmic mel term (magnitude).
+        loudness: Items are brought to this RMS before the spectral loss, so that the floor is relative to them;
+            0 leaves them.
+        rate: Weight of one kbit/s at quality 5.
+        rate_slope: The rate's weight falls by exp(-rate_slope) for one unit of level.
+        resolutions_per_step: STFT resolutions drawn at random for a step.
+    """
+
+    waveform: float = 0.15
+    linear: float = 0.3
+    log_floor: float = 1e-3
+    loudness: float = 0.0
+    rate: float = 0.02
+    rate_slope: float = 1.2
+    resolutions_per_step: int = 2
+
+    def __post_init__(self) -> None:
+        if self.resolutions_per_step < 1:
+            raise ConfigError("loss.resolutions_per_step must be at least 1")
+        if self.log_floor <= 0:
+            raise ConfigError("loss.log_floor must be greater than 0")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW, gradient clipping and the length of the run.
+
+    Attributes:
+        learning_rate: Peak learning rate.
+        weight_decay: Decoupled weight decay.
+        max_gradient_norm: Gradients are clipped to this norm.
+        warmup_steps: Steps of linear warm-up.
+        average_decay: Decay of the weight average.
+        steps: Length of the run in steps; 0 if `minutes` says it.
+        minutes: Length of the run in minutes of training time over all resumed parts; 0 if `steps` says it.
+    """
+
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    max_gradient_norm: float = 1.0
+    warmup_steps: int = 200
+    average_decay: float = 0.999
+    steps: int = 0
+    minutes: float = 0.0
+
+    def __post_init__(self) -> None:
+        if (self.steps > 0) == (self.minutes > 0):
+            raise ConfigError("optimizer: give either steps or minutes")
+        if self.learning_rate <= 0 or self.max_gradient_norm <= 0:
+            raise ConfigError("optimizer: learning_rate and max_gradient_norm must be greater than 0")
+        if min(self.steps, self.minutes, self.weight_decay, self.warmup_steps) < 0:
+            raise ConfigError("optimizer: steps, minutes, weight_decay and warmup_steps must not be negative")
+        if not 0 <= self.average_decay < 1:
+            raise ConfigError("optimizer.average_decay must be at least 0 and less than 1")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A whole run: the contents of a file in `configs/`.
+
+    Attributes:
+        name: What the model will be called.
+        hypernetwork: Its shape.
+        data: Where audio comes from.
+        loss: Weights of the loss terms.
+        optimizer: AdamW and the length of the run.
+        seed: Seed of the first weights and of the draw of crops.
+        checkpoint_minutes: Time between two checkpoints.
+        log_steps: Steps between two lines of the log.
+    """
+
+    name: str
+    hypernetwork: HypernetworkConfig = field(default_factory=HypernetworkConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(minutes=90.0))
+    seed: int = 0
+    checkpoint_minutes: float = 5.0
+    log_steps: int = 50
+
+    def __post_init__(self) -> None:
+        if self.log_steps < 1 or self.checkpoint_minutes < 0:
+            raise ConfigError("log_steps must be at least 1, and checkpoint_minutes not negative")
+
+
+_TABLES: dict[str, type] = {
+    "hypernetwork": HypernetworkConfig,
+    "data": DataConfig,
+    "loss": LossConfig,
+    "optimizer": OptimizerConfig,
+}
+
+
+def load_training_config(path: Path) -> TrainingConfig:
+    """Read and check a training configuration.
+
+    Raises:
+        ConfigError: The file is missing or not TOML, or a key or value is wrong.
+    """
+    mapping: dict[str, Any] = dict(load_toml(path))
+    for name, table_type in _TABLES.items():
+        if name in mapping:
+            mapping[name] = from_mapping(table_type, mapping[name], f"{path.name}: [{name}]")
+    return from_mapping(TrainingConfig, mapping, path.name)

@@ -1,0 +1,235 @@
+"""The training loop of the flagship: resumable, logged as JSON lines, averaged weights kept beside the live ones."""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hscodec.errors import ModelError
+from hscodec.inr.lapped import LappedSiren
+from hscodec.model import Hypernetwork
+from hscodec.training.config import TrainingConfig
+from hscodec.training.data import SAMPLE_RATE, Batch, CropSampler, load_shards
+from hscodec.training.losses import MelStftLoss, relative_error_loss
+from hscodec.training.schedule import WeightAverage, learning_rate
+
+logger = logging.getLogger(__name__)
+SAMPLES_PER_HOP = SAMPLE_RATE // 50
+_SMOOTHING = 0.98
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        step: Steps done.
+        minutes: Training time over all parts of the run.
+        fraction: Share of the run that is done.
+        figures: Smoothed loss terms and rates (kbit/s).
+    """
+
+    step: int
+    minutes: float
+    fraction: float
+    figures: dict[str, float]
+
+
+class Trainer:
+    """Trains one model.
+
+    Args:
+        config: The run.
+        folder: Where the checkpoint and the log go.
+        device: A torch device.
+    """
+
+    def __init__(self, config: TrainingConfig, folder: Path, *, device: torch.device) -> None:
+        torch.manual_seed(config.seed)
+        self.config = config
+        self.folder = folder
+        self.device = device
+        self.network = Hypernetwork(config.hypernetwork).to(device)
+        self.spectral_loss = MelStftLoss(
+            SAMPLE_RATE, linear_weight=config.loss.linear, log_floor=config.loss.log_floor
+        ).to(device)
+        self.target = LappedSiren(config.hypernetwork.num_weights)
+        optimizer = config.optimizer
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(),
+            optimizer.learning_rate,
+            betas=(0.9, 0.95),
+            weight_decay=optimizer.weight_decay,
+            fused=True,
+        )
+        self.average = WeightAverage(self.network, optimizer.average_decay)
+        self.step = 0
+        self.seconds = 0.0
+        self.figures: dict[str, float] = {}
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Where the resumable state lies."""
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def fraction(self) -> float:
+        """Share of the run that is done."""
+        optimizer = self.config.optimizer
+        return self.step / optimizer.steps if optimizer.steps else self.seconds / 60 / optimizer.minutes
+
+    def run(self, report: Callable[[Progress], None] | None = None) -> None:
+        """Train to the end of the run, from the checkpoint if there is one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.resume()
+        batches = self._batches()
+        last_save = self.seconds
+        self.network.train()
+        with (self.folder / "log.jsonl").open("a") as log:
+            while self.fraction < 1:
+                started = time.perf_counter()
+                self._train_step(next(batches))
+                self.seconds += time.perf_counter() - started
+                if self.step % self.config.log_steps == 0:
+                    progress = self.progress()
+                    record = {"step": progress.step, "minutes": round(progress.minutes, 3), **progress.figures}
+                    log.write(json.dumps(record) + "\n")
+                    log.flush()
+                    if report:
+                        report(progress)
+                if self.seconds - last_save > 60 * self.config.checkpoint_minutes:
+                    self.save()
+                    last_save = self.seconds
+        self.save()
+
+    def progress(self) -> Progress:
+        """Return where the run stands."""
+        correction = 1 - _SMOOTHING ** max(self.step, 1)
+        figures = {name: round(value / correction, 4) for name, value in self.figures.items()}
+        return Progress(self.step, self.seconds / 60, min(self.fraction, 1.0), figures)
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        state = {
+            "config": asdict(self.config),
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "figures": self.figures,
+            "random": torch.get_rng_state(),
+        }
+        partial = self.checkpoint_path.with_suffix(".partial")
+        torch.save(state, partial)
+        os.replace(partial, self.checkpoint_path)
+
+    def resume(self) -> bool:
+        """Restore the checkpoint if there is one; return whether there was.
+
+        Raises:
+            ModelError: The checkpoint belongs to a network of another shape.
+        """
+        if not self.checkpoint_path.exists():
+            return False
+        state = load_checkpoint(self.checkpoint_path, self.device)
+        if state["config"]["hypernetwork"] != asdict(self.config)["hypernetwork"]:
+            raise ModelError(f"{self.checkpoint_path} holds a network of another shape than the configuration")
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average.load(state["average"])
+        self.step, self.seconds, self.figures = state["step"], state["seconds"], state["figures"]
+        torch.set_rng_state(state["random"].cpu())
+        logger.info("resumed at step %d, %.1f minutes", self.step, self.seconds / 60)
+        return True
+
+    def _batches(self) -> Iterator[Batch]:
+        data = self.config.data
+        sampler = CropSampler(
+            load_shards(Path(data.corpus)),
+            batch_size=data.batch_size,
+            crop_samples=(data.crop_segments + 1) * SAMPLES_PER_HOP,
+            kind_weights={"speech": data.speech, "music": data.music, "effects": data.effects},
+            source_weights=data.source_weights,
+            max_attenuation_db=data.max_attenuation_db,
+            seed=self.config.seed + self.step,  # a resumed run draws fresh crops
+        )
+        return sampler.prefetch()
+
+    def _train_step(self, batch: Batch) -> None:
+        optimizer = self.config.optimizer
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(
+                optimizer.learning_rate, self.step, self.fraction, warmup_steps=optimizer.warmup_steps
+            )
+        loss, figures = self._loss(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), optimizer.max_gradient_norm)
+        self.step += 1
+        if not torch.isfinite(norm):
+            logger.warning("step %d skipped: the gradient is not finite", self.step)
+            return
+        self.optimizer.step()
+        self.average.update(self.network)
+        for name, value in figures.items():
+            self.figures[name] = self.figures.get(name, 0.0) * _SMOOTHING + (1 - _SMOOTHING) * value.item()
+
+    def _loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        weights = self.config.loss
+        samples = torch.from_numpy(batch.samples).to(self.device)
+        counts = torch.from_numpy(batch.num_weights).to(self.device)
+        quality = torch.rand(len(samples), device=self.device) * 10
+        level = (quality - 5) * self.config.hypernetwork.level_per_quality
+        mask = (torch.arange(self.target.num_weights, device=self.device) < counts[:, None])[:, None, :].float()
+
+        theta = self.target.analyze(samples, SAMPLES_PER_HOP)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=_has_fast_bfloat16(self.device)):
+            output = self.network(theta, quality, mask)
+        estimate = self.target.synthesize(output.theta, SAMPLES_PER_HOP)
+        reference = samples[:, SAMPLES_PER_HOP:-SAMPLES_PER_HOP]
+
+        seconds = theta.shape[1] / 50
+        latent_kbps = output.latent_bits / seconds / 1000
+        weight_kbps = output.weight_bits / seconds / 1000
+        chosen = torch.randperm(len(self.spectral_loss.resolutions))[: weights.resolutions_per_step].tolist()
+        gain = weights.loudness / (reference.square().mean(1, keepdim=True).sqrt() + 1e-4) if weights.loudness else 1.0
+        spectral = self.spectral_loss(reference * gain, estimate * gain, chosen)
+        waveform = relative_error_loss(reference, estimate)
+        price = weights.rate * torch.exp(-weights.rate_slope * level)
+        rate = (price * (latent_kbps + weight_kbps)).mean()
+        loss = spectral + weights.waveform * waveform + rate
+        figures = {
+            "loss": loss,
+            "spectral": spectral,
+            "waveform": waveform,
+            "weight_kbps": weight_kbps.mean(),
+            "latent_kbps": latent_kbps.mean(),
+        }
+        return loss, {name: value.detach() for name, value in figures.items()}
+
+
+def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    """Read a checkpoint without running code from it.
+
+    Raises:
+        ModelError: The file is missing or not a checkpoint.
+    """
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # torch raises many kinds for a broken file
+        raise ModelError(f"{path} is not a readable checkpoint: {error}") from error
+
+
+def _has_fast_bfloat16(device: torch.device) -> bool:
+    """Return whether bfloat16 arithmetic is native here; emulated, it would be slower than float32."""
+    if device.type == "cpu":
+        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()
