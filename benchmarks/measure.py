@@ -1,5 +1,6 @@
 """The loop of a rate-distortion measurement: every clip through every codec at every setting."""
 
+import multiprocessing
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -113,7 +114,8 @@ def run(plan: Plan, clips: list[Clip], results: Results, *, jobs: int = 1) -> It
             results.add(measure(plan, clip, points))
             yield clip.name
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    # Not forked: torch and the metrics' packages have threads of their own.
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = [(clip, pool.submit(measure, plan, clip, points)) for clip, points in todo]
         for clip, future in futures:
             results.add(future.result())

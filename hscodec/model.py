@@ -76,8 +76,10 @@ class Hypernetwork(nn.Module):
     def forward(self, theta: torch.Tensor, quality: torch.Tensor, mask: torch.Tensor) -> TrainingOutput:
         """Run the differentiable stand-in for encoding and decoding.
 
-        Rate is measured with uniform noise in place of rounding (Balle et al. 2017); the decoder sees rounded values,
-        with the gradient passed straight through.
+        The decoder sees rounded values, with the gradient passed straight through. The latent's rate is measured with
+        uniform noise in place of rounding (Balle et al. 2017). The weights' rate is measured on the rounded symbols
+        themselves: most of them are zeros of a wide dead zone, for which noise would announce twice the bytes that they
+        cost.
 
         Args:
             theta: Instance weights.
@@ -103,8 +105,7 @@ class Hypernetwork(nn.Module):
         step = torch.exp(log_step)
         scaled = weights / step * mask
         symbols = straight_through(scaled, round_with_dead_zone(scaled, TRAINING_DEAD_ZONE))
-        noise = (torch.rand_like(scaled) - 0.5) * mask
-        weight_bits = logistic_bits(scaled + noise, self.scale(dequantized, quality)) * mask
+        weight_bits = logistic_bits(symbols, self.scale(dequantized, quality)) * mask
         refined = self.refinement(symbols, step, features, level) * mask
         return TrainingOutput(
             theta=refined / WEIGHT_UNIT,

@@ -1,4 +1,7 @@
-"""Exact integer arithmetic on sample rates, lengths and segment counts. Floats never decide how many samples there are."""
+"""Exact integer arithmetic on sample rates, lengths and segment counts.
+
+Floats never decide how many samples there are.
+"""
 
 from fractions import Fraction
 
@@ -24,7 +27,8 @@ def scaled_length(num_samples: int, from_rate: int, to_rate: int) -> int:
 def analysis_rate(sample_rate: int, hop_seconds: Fraction = HOP_SECONDS) -> int:
     """Return the lowest rate, not below `sample_rate`, whose hop is a whole number of samples.
 
-    Signals at such rates (8, 16, 22.05, 24, 32, 44.1, 48, 88.2, 96 kHz, ...) are analyzed natively; others are resampled to it.
+    Signals at such rates (8, 16, 22.05, 24, 32, 44.1, 48, 88.2, 96 kHz, ...) are analyzed natively; others are
+    resampled to it.
     """
     rate = sample_rate
     while (rate * hop_seconds).denominator != 1:

@@ -7,5 +7,8 @@ CHUNK_SEGMENTS = 250
 REFERENCE_PEAK = 0.7
 """A file is scaled to this peak before analysis, so that coding does not depend on its level."""
 
+MAX_PEAK = 2.0**64
+"""Float files with larger samples are refused: their gain, or the samples that come back, might not be finite."""
+
 SILENT_GAIN = 2.0**-24
 """Gain of a file without any sound: whatever refinement invents is then far below the least significant bit."""

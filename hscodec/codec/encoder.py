@@ -92,14 +92,12 @@ class Encoder:
             block: [C, T] float32
         """
         self._hold(self._resampler.process(block))
-        # The end of the file may still be anywhere: a chunk is cut off only while a whole one would remain.
-        while num_segments(self._num_read, self.samples_per_hop) - self._next_segment >= 2 * CHUNK_SEGMENTS:
-            self._encode(CHUNK_SEGMENTS)
-            yield from self._packed(keep=_PACKING_AHEAD)
+        yield from self._whole_chunks()
 
     def finish(self) -> Iterator[EncodedChunk]:
         """Yield the remaining chunks; nothing may be pushed afterwards."""
         self._hold(self._resampler.finish())
+        yield from self._whole_chunks()
         remaining = num_segments(self._num_read, self.samples_per_hop) - self._next_segment
         if remaining:
             missing = (remaining + 1) * self.samples_per_hop - self._held.shape[1]
@@ -107,6 +105,12 @@ class Encoder:
             self._encode(remaining)
         yield from self._packed(keep=0)
         self._pool.shutdown()
+
+    def _whole_chunks(self) -> Iterator[EncodedChunk]:
+        # The end of the file may still be anywhere: a chunk is cut off only while a whole one would remain.
+        while num_segments(self._num_read, self.samples_per_hop) - self._next_segment >= 2 * CHUNK_SEGMENTS:
+            self._encode(CHUNK_SEGMENTS)
+            yield from self._packed(keep=_PACKING_AHEAD)
 
     def _hold(self, samples: np.ndarray) -> None:
         self._held = np.concatenate([self._held, samples / np.float32(self.gain)], axis=1)

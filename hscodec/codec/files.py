@@ -9,7 +9,7 @@ import torch
 from hscodec.atomic import atomic_writer
 from hscodec.audio.reader import AudioReader, peak
 from hscodec.audio.writer import AudioWriter
-from hscodec.codec.constants import DEFAULT_QUALITY, REFERENCE_PEAK, SILENT_GAIN
+from hscodec.codec.constants import DEFAULT_QUALITY, MAX_PEAK, REFERENCE_PEAK, SILENT_GAIN
 from hscodec.codec.decoder import Decoder
 from hscodec.codec.encoder import EncodedChunk, Encoder, file_num_weights
 from hscodec.codec.symbols import SymbolReader
@@ -17,7 +17,7 @@ from hscodec.container.format import FileHeader
 from hscodec.container.reader import ContainerReader
 from hscodec.container.writer import ContainerWriter
 from hscodec.device import choose_device
-from hscodec.errors import FormatError, HscodecError
+from hscodec.errors import AudioError, FormatError, HscodecError
 from hscodec.rates import HOP_SECONDS
 from hscodec.registry import Model, load_model_by_id
 
@@ -79,7 +79,7 @@ def encode_file(
         progress: Called after each block.
 
     Raises:
-        AudioError: The source cannot be used.
+        AudioError: The source cannot be used, or its samples are beyond `MAX_PEAK`.
         HscodecError: The target exists or cannot be written, the quality is out of range, or there is no such device.
     """
     if not 0 <= quality <= 10:
@@ -87,7 +87,8 @@ def encode_file(
     quality_hundredths = round(quality * 100)
     with AudioReader(source) as audio:
         highest = peak(audio)
-        audio.rewind()
+        if highest > MAX_PEAK:
+            raise AudioError(f"{source}: samples as large as {highest:g} cannot be encoded")
         header = FileHeader(
             sample_rate=audio.sample_rate,
             num_channels=audio.num_channels,
@@ -145,7 +146,7 @@ def decode_file(
         model: The model that the file names; None finds it.
 
     Raises:
-        FormatError: The source is not a whole `.hsnd` file.
+        FormatError: The source is not a whole `.hsnd` file, or its own rate is out of range and `rate` is not given.
         ModelError: The model is not installed.
         HscodecError: The target exists or cannot be written, the rate is out of range, or there is no such device.
     """
@@ -161,6 +162,8 @@ def decode_file(
         if container.index_was_rebuilt:
             raise FormatError(f"{source} is cut short or damaged; `hscodec verify` says where")
         header = container.header
+        if rate is None and not MIN_OUTPUT_RATE_HZ <= header.sample_rate <= MAX_OUTPUT_RATE_HZ:
+            raise FormatError(f"{source}: its rate of {header.sample_rate} Hz is not supported; choose an output rate")
         model = model or load_model_by_id(header.model_id)
         decoder = Decoder(SymbolReader(container, model), model, rate=rate, device=_resolve(device))
         writer = AudioWriter(

@@ -57,7 +57,6 @@ def verify_file(path: str | Path) -> VerifyResult:
         raise FormatError(f"{path}: {error.strerror}") from error
     with source:
         container = ContainerReader(source)
-        hop_s = float(container.header.hop_seconds)
         problems = []
         if container.index_was_rebuilt:
             problems.append(Problem(None, 0.0, 0.0, "the seek index is missing or wrong: cut short or damaged"))
@@ -65,15 +64,27 @@ def verify_file(path: str | Path) -> VerifyResult:
         expected = 0
         for index, entry in enumerate(container.chunks):
             if entry.first_segment > expected:
-                problems.append(Problem(None, expected * hop_s, entry.first_segment * hop_s, "chunks are missing"))
+                times_s = _times_s(container, expected, entry.first_segment)
+                problems.append(Problem(None, *times_s, "chunks are missing"))
             expected = entry.stop_segment
             try:
                 symbols.read(index)
             except FormatError as error:
-                start_s, stop_s = entry.first_segment * hop_s, entry.stop_segment * hop_s
-                problems.append(Problem(index, start_s, stop_s, str(error)))
+                times_s = _times_s(container, entry.first_segment, entry.stop_segment)
+                problems.append(Problem(index, *times_s, str(error)))
         if container.declared_num_samples is not None and container.declared_num_samples > container.num_samples:
             rate = container.header.sample_rate
             start_s, stop_s = container.num_samples / rate, container.declared_num_samples / rate
             problems.append(Problem(None, start_s, stop_s, "the end is missing"))
         return VerifyResult(len(container.chunks), tuple(problems))
+
+
+def _times_s(container: ContainerReader, first_segment: int, stop_segment: int) -> tuple[float, float]:
+    """Return the time that the segments [first_segment, stop_segment) sound in: each reaches one hop to either side."""
+    hop_seconds = container.header.hop_seconds
+    num_samples = container.declared_num_samples
+    if num_samples is None:
+        num_samples = container.num_samples
+    duration_s = num_samples / container.header.sample_rate
+    start_s, stop_s = float(max(first_segment - 1, 0) * hop_seconds), float(stop_segment * hop_seconds)
+    return min(start_s, duration_s), min(stop_s, duration_s)

@@ -25,11 +25,13 @@ def from_bytes(small: np.ndarray, escaped: np.ndarray) -> np.ndarray:
     """Undo `to_bytes`.
 
     Raises:
-        FormatError: The number of escaped values is not the number of escapes.
+        FormatError: The number of escaped values is not the number of escapes, or a value needs no escape.
     """
     symbols = small.astype(np.int32)
     places = np.flatnonzero(small == ESCAPE)
     if len(places) != len(escaped):
         raise FormatError(f"payload announces {len(places)} escaped values and holds {len(escaped)}")
+    if ((escaped >= -MAX_BYTE_SYMBOL) & (escaped <= MAX_BYTE_SYMBOL)).any():
+        raise FormatError("payload escapes a value that fits into a byte")
     symbols[places] = escaped
     return symbols

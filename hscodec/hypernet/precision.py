@@ -14,6 +14,9 @@ from torch.nn import functional
 from hscodec.hypernet.blocks import compress_amplitude, conv_next_stack, interpolate_knots, pair_segments, split_pairs
 from hscodec.hypernet.config import QUALITY_KNOTS, HypernetworkConfig
 
+KNOT_GAIN = 4.0
+"""Factor on the prior's logarithms: a table entry sees a tenth of the items, and has far to go."""
+
 
 class PrecisionEncoder(nn.Module):
     """Maps the instance weights to the precision latent, in units of its own quantiser (round it to get symbols)."""
@@ -60,7 +63,11 @@ class LatentPrior(nn.Module):
 
     def step(self, quality: torch.Tensor) -> torch.Tensor:
         """Return the quantiser step of each channel at `quality` [B]: [B, 1, Z]."""
-        return interpolate_knots(torch.exp(self.log_step), quality)
+        return interpolate_knots(self.step_knots(), quality)
+
+    def step_knots(self) -> torch.Tensor:
+        """Return the quantiser steps at whole qualities: [11, Z]."""
+        return torch.exp(KNOT_GAIN * self.log_step)
 
     def prediction(self) -> torch.Tensor:
         """Return the prediction coefficients a_z in (0, 1): [Z]."""
@@ -76,7 +83,7 @@ class LatentPrior(nn.Module):
             returns: [B, S/2, Z]
         """
         residual = latent - self.prediction() * previous
-        return logistic_bits(residual, interpolate_knots(self.log_scale, quality).clamp(-4, 6))
+        return logistic_bits(residual, interpolate_knots(KNOT_GAIN * self.log_scale, quality).clamp(-4, 6))
 
 
 class PrecisionDecoder(nn.Module):

@@ -15,6 +15,8 @@ from hscodec.hypernet.config import QUALITY_KNOTS, HypernetworkConfig
 
 MIN_LOG_SCALE = -6.0
 MAX_LOG_SCALE = 6.0
+OUTPUT_GAIN = 4.0
+"""Log scales span a range of 12: with this factor behind the last layer, steps of ordinary size cross it in time."""
 
 
 class ScaleNetwork(nn.Module):
@@ -24,12 +26,18 @@ class ScaleNetwork(nn.Module):
         super().__init__()
         width = config.scale_width
         self.enter = nn.Conv1d(config.latent_channels, width, 5, padding=2, bias=False)
-        self.enter_bias = nn.Parameter(torch.empty(QUALITY_KNOTS, width).uniform_(-0.1, 0.1))
+        levels = torch.tensor([config.level(knot) for knot in range(QUALITY_KNOTS)])[:, None]
+        slopes = torch.empty(1, width).uniform_(-0.5, 0.5)
+        self.enter_bias = nn.Parameter(slopes * levels)
         self.latent_mix = nn.Conv1d(width, width, 3, padding=1)
         self.unpair = nn.Linear(width, 2 * width)
         self.segment_mix = nn.Conv1d(width, width, 3, padding=1)
         self.leave = nn.Linear(width, config.num_weights, bias=False)
-        self.leave_bias = nn.Parameter(torch.full((QUALITY_KNOTS, config.num_weights), -0.5))
+        # Symbols are weights over step size, and steps shrink with quality: that much of the scale is known beforehand.
+        expected = (config.step_per_level * levels - 1) / OUTPUT_GAIN
+        self.leave_bias = nn.Parameter(expected.repeat(1, config.num_weights))
+        for layer in (self.enter, self.latent_mix, self.unpair, self.segment_mix):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         nn.init.zeros_(self.leave.weight)
 
     def forward(self, latent: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
@@ -46,4 +54,4 @@ class ScaleNetwork(nn.Module):
         hidden = functional.relu(split_pairs(self.unpair(hidden)))
         hidden = hidden + functional.relu(self.segment_mix(hidden.transpose(1, 2)).transpose(1, 2))
         log_scale = self.leave(hidden).float() + interpolate_knots(self.leave_bias, quality)
-        return log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE)
+        return (OUTPUT_GAIN * log_scale).clamp(MIN_LOG_SCALE, MAX_LOG_SCALE)

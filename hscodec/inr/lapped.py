@@ -82,7 +82,7 @@ class LappedSiren:
             return _synthesize_whole(theta, int(grid))
         for phase in hop_phases(grid):
             first = first_segment + (phase.phase - first_segment) % grid.denominator
-            hops = torch.arange(first, stop_hop, grid.denominator, device=theta.device) - first_segment
+            hops = torch.arange(first, max(first, stop_hop), grid.denominator, device=theta.device) - first_segment
             if len(hops) == 0 or not phase.positions:
                 continue
             late, early = _phase_features(phase.positions, usable, theta.dtype, theta.device)

@@ -1,1 +1,1 @@
-
+"""Training: corpus preparation, data, losses, schedule, the loop, and export of model files."""

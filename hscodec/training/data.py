@@ -3,7 +3,7 @@
 import json
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ def shard_probabilities(
     share = np.minimum(hours, cap_hours) * np.array([(source_weights or {}).get(shard.name, 1.0) for shard in shards])
     probabilities = np.zeros(len(shards))
     for kind, weight in kind_weights.items():
-        chosen = np.array([shard.kind == kind for shard in shards])
+        chosen = np.array([shard.kind == kind for shard in shards], dtype=bool)
         if share[chosen].sum() > 0:
             probabilities[chosen] = weight * share[chosen] / share[chosen].sum()
     if probabilities.sum() <= 0:
@@ -149,7 +149,7 @@ class CropSampler:
         crops, counts = zip(*(self._crop() for _ in range(self.batch_size)), strict=True)
         return Batch(np.stack(crops).astype(np.float32), np.array(counts))
 
-    def prefetch(self, depth: int = 4) -> Iterator[Batch]:
+    def prefetch(self, depth: int = 4) -> Generator[Batch, None, None]:
         """Yield batches drawn ahead by a background thread, so that a training step never waits for data.
 
         The thread ends with the iterator. What goes wrong in it is raised here.

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from safetensors.numpy import save as save_arrays
 
+from hscodec.atomic import atomic_writer
 from hscodec.coding.fixedpoint import (
     ACTIVATION_BITS,
     LATENT_STEP_BITS,
@@ -16,10 +17,10 @@ from hscodec.coding.fixedpoint import (
     WEIGHT_BITS,
     FixedPointTables,
 )
-from hscodec.atomic import atomic_writer
 from hscodec.config import from_mapping
 from hscodec.errors import ConfigError, ModelError
 from hscodec.hypernet.config import HypernetworkConfig
+from hscodec.hypernet.scale import OUTPUT_GAIN
 from hscodec.model import Hypernetwork
 from hscodec.registry import FAMILY, NETWORK_PREFIX, TABLE_PREFIX, ManifestEntry
 from hscodec.training.trainer import load_checkpoint
@@ -43,7 +44,7 @@ def fixed_point_tables(network: Hypernetwork) -> FixedPointTables:
 
     return FixedPointTables(
         prediction=_rounded32(prior.prediction(), PREDICTION_BITS),
-        latent_step=_rounded32(prior.log_step.exp(), LATENT_STEP_BITS),
+        latent_step=_rounded32(prior.step_knots(), LATENT_STEP_BITS),
         enter=convolution(scale.enter.weight),
         enter_bias=_rounded(scale.enter_bias, bias_bits),
         latent_mix=convolution(scale.latent_mix.weight),
@@ -52,8 +53,8 @@ def fixed_point_tables(network: Hypernetwork) -> FixedPointTables:
         unpair_bias=_rounded(_bias(scale.unpair), bias_bits),
         segment_mix=convolution(scale.segment_mix.weight),
         segment_mix_bias=_rounded(_bias(scale.segment_mix), bias_bits),
-        leave=weight(scale.leave.weight.T),
-        leave_bias=_rounded(scale.leave_bias, bias_bits),
+        leave=weight(OUTPUT_GAIN * scale.leave.weight.T),
+        leave_bias=_rounded(OUTPUT_GAIN * scale.leave_bias, bias_bits),
     )
 
 
@@ -92,7 +93,18 @@ def model_bytes(network: Hypernetwork, *, metadata: dict[str, str] | None = None
             raise ModelError(f"{name} holds weights that half precision cannot store")
         arrays[NETWORK_PREFIX + name] = value.detach().cpu().numpy().astype(np.float16)
     described = {"family": FAMILY, "hypernetwork": json.dumps(network.config.to_mapping(), sort_keys=True)}
-    return save_arrays(arrays, metadata={**(metadata or {}), **described})
+    return _sorted_header(save_arrays(arrays, metadata={**(metadata or {}), **described}))
+
+
+def _sorted_header(content: bytes) -> bytes:
+    """Return a safetensors file with its header in order: safetensors shuffles metadata, and the hash names a model."""
+    data_start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:data_start])
+    metadata = dict(sorted(header.pop("__metadata__").items()))
+    tensors = dict(sorted(header.items(), key=lambda item: item[1]["data_offsets"]))
+    text = json.dumps({"__metadata__": metadata, **tensors}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors start at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + content[data_start:]
 
 
 def export_checkpoint(checkpoint: Path, target: Path) -> ManifestEntry:

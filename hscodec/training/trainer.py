@@ -1,10 +1,11 @@
 """The training loop of the flagship: resumable, logged as JSON lines, averaged weights kept beside the live ones."""
 
+import contextlib
 import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from hscodec.training.schedule import WeightAverage, learning_rate
 logger = logging.getLogger(__name__)
 SAMPLES_PER_HOP = SAMPLE_RATE // 50
 _SMOOTHING = 0.98
+_CHECKPOINT_KEYS = {"config", "network", "optimizer", "average", "step", "seconds", "figures", "random"}
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,9 @@ class Trainer:
         """Train to the end of the run, from the checkpoint if there is one."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.resume()
-        batches = self._batches()
         last_save = self.seconds
         self.network.train()
-        with (self.folder / "log.jsonl").open("a") as log:
+        with contextlib.closing(self._batches()) as batches, (self.folder / "log.jsonl").open("a") as log:
             while self.fraction < 1:
                 started = time.perf_counter()
                 self._train_step(next(batches))
@@ -150,7 +151,7 @@ class Trainer:
         logger.info("resumed at step %d, %.1f minutes", self.step, self.seconds / 60)
         return True
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self) -> Generator[Batch, None, None]:
         data = self.config.data
         sampler = CropSampler(
             load_shards(Path(data.corpus)),
@@ -223,13 +224,16 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         ModelError: The file is missing or not a checkpoint.
     """
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch raises many kinds for a broken file
         raise ModelError(f"{path} is not a readable checkpoint: {error}") from error
+    if not isinstance(state, dict) or not _CHECKPOINT_KEYS <= state.keys():
+        raise ModelError(f"{path} is not a checkpoint of a training run")
+    return state
 
 
 def _has_fast_bfloat16(device: torch.device) -> bool:
     """Return whether bfloat16 arithmetic is native here; emulated, it would be slower than float32."""
     if device.type == "cpu":
-        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return device.type == "cuda" and torch.cuda.is_bf16_supported()

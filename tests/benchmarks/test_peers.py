@@ -8,8 +8,6 @@ from benchmarks.peers import Aac, Mp3, Opus
 from hscodec.errors import HscodecError
 from hscodec.metrics.waveform import si_sdr_db
 
-from .signals import speech
-
 GENEROUS = {
     "opus": (Opus((), kind="music"), 96.0),
     "mp3": (Mp3(()), 64.0),
@@ -27,7 +25,7 @@ def lag_samples(reference, degraded):
 
 @pytest.mark.parametrize("name", GENEROUS)
 @pytest.mark.parametrize("sample_rate", [8000, 16_000, 22_050, 24_000, 44_100, 48_000, 96_000])
-def test_what_comes_back_is_aligned_and_as_long_and_as_loud(name, sample_rate):
+def test_what_comes_back_is_aligned_and_as_long_and_as_loud(name, sample_rate, speech):
     codec, kbps = GENEROUS[name]
     samples = speech(sample_rate, 0.7)
     decoded = codec.decode(codec.encode(samples, sample_rate, kbps))
@@ -38,14 +36,14 @@ def test_what_comes_back_is_aligned_and_as_long_and_as_loud(name, sample_rate):
 
 
 @pytest.mark.parametrize("kbps", [6.0, 12.0, 24.0])
-def test_opus_in_speech_mode_is_aligned_to_a_tenth_of_a_millisecond(kbps):
+def test_opus_in_speech_mode_is_aligned_to_a_tenth_of_a_millisecond(kbps, speech):
     samples = speech(48_000, 1.5)
     decoded = Opus(()).decode(Opus(()).encode(samples, 48_000, kbps))
     assert abs(lag_samples(samples, decoded)) <= 5
 
 
 @pytest.mark.parametrize("codec", [Opus(()), Mp3(()), Aac(())], ids=lambda codec: codec.name)
-def test_more_bits_make_a_larger_file_and_a_better_sound(codec):
+def test_more_bits_make_a_larger_file_and_a_better_sound(codec, speech):
     samples = speech(24_000, 2)
     encoded = [codec.encode(samples, 24_000, kbps) for kbps in (16.0, 64.0)]
     assert encoded[0].payload_bytes < encoded[1].payload_bytes
@@ -55,7 +53,7 @@ def test_more_bits_make_a_larger_file_and_a_better_sound(codec):
 
 
 @pytest.mark.parametrize("codec", [Opus(()), Mp3(()), Aac(())], ids=lambda codec: codec.name)
-def test_a_file_is_its_payload_and_a_little_more(codec):
+def test_a_file_is_its_payload_and_a_little_more(codec, speech):
     encoded = codec.encode(speech(16_000, 2), 16_000, 16.0)
     assert 0 < encoded.file_bytes - encoded.payload_bytes < 1500
     assert encoded.file_bytes == len(encoded.blob)
@@ -64,7 +62,7 @@ def test_a_file_is_its_payload_and_a_little_more(codec):
 
 @pytest.mark.parametrize("codec", [Opus(()), Mp3(()), Aac(())], ids=lambda codec: codec.name)
 @pytest.mark.parametrize("num_samples", [1, 100, 1000])
-def test_very_short_clips_come_back_as_long(codec, num_samples):
+def test_very_short_clips_come_back_as_long(codec, num_samples, speech):
     decoded = codec.decode(codec.encode(speech(48_000, 1)[:num_samples], 48_000, 32.0))
     assert decoded.shape == (num_samples,)
 
@@ -74,7 +72,7 @@ def test_silence_stays_silent():
         assert np.abs(codec.decode(codec.encode(np.zeros(24_000, np.float32), 48_000, kbps))).max() < 1e-4
 
 
-def test_opus_files_are_ogg_and_say_what_was_used():
+def test_opus_files_are_ogg_and_say_what_was_used(speech):
     assert Opus(()).encode(speech(16_000, 0.2), 16_000, 12.0).blob.startswith(b"OggS")
     assert Opus(()).version().endswith(" voip")
     assert Opus((), kind="music").version().endswith(" audio")

@@ -1,0 +1,75 @@
+"""A random small model that every machine can make, and a sentence of speech."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+from hscodec.hypernet.config import HypernetworkConfig
+from hscodec.model import Hypernetwork
+from hscodec.registry import ManifestEntry, Model, load_model
+from hscodec.training.export import model_bytes
+
+TINY = HypernetworkConfig(
+    latent_channels=4,
+    width=16,
+    encoder_blocks=1,
+    decoder_blocks=1,
+    scale_width=8,
+    refine_width=16,
+    refine_blocks=2,
+    refine_kernel=5,
+    initial_step=0.3,
+)
+
+
+def make_network(config: HypernetworkConfig = TINY, seed: int = 0) -> Hypernetwork:
+    """Return a random network in which every part has a say: training starts with many layers at zero."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        network = Hypernetwork(config)
+        for name, weight in network.named_parameters():
+            if name.endswith("project.weight"):
+                weight.normal_(std=0.3)
+        network.encoder.leave.weight.normal_(std=0.8)
+        network.decoder.leave.weight.normal_(std=0.2)
+        network.scale.leave.weight.normal_(std=0.01)
+        network.scale.leave_bias.normal_(std=0.4)
+        network.refinement.leave.weight.normal_(std=0.1)
+        network.prior.log_step.normal_(std=0.05)
+        network.prior.prediction_logit.normal_()
+    return network.eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_network() -> Hypernetwork:
+    return make_network()
+
+
+@pytest.fixture(scope="session")
+def tiny_model_path(tmp_path_factory: pytest.TempPathFactory, tiny_network: Hypernetwork) -> Iterator[Path]:
+    """Put the model `tiny` where models are looked for, also by subprocesses, until the session ends."""
+    folder = tmp_path_factory.mktemp("models")
+    path = folder / "tiny.safetensors"
+    content = model_bytes(tiny_network)
+    path.write_bytes(content)
+    entry = ManifestEntry(name="tiny", file=path.name, sha256=hashlib.sha256(content).hexdigest())
+    (folder / "manifest.json").write_text(json.dumps({"models": [asdict(entry)]}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HSCODEC_MODELS", str(folder))
+        yield path
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_model_path: Path) -> Model:
+    return load_model("tiny")
+
+
+@pytest.fixture(scope="session")
+def speech() -> Path:
+    """Six seconds of LJSpeech: mono, 22,050 Hz."""
+    return Path(__file__).parent / "data" / "speech.flac"

@@ -1,0 +1,221 @@
+import hashlib
+import json
+import struct
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load, save
+
+from hscodec.errors import ModelError
+from hscodec.registry import (
+    ManifestEntry,
+    load_model,
+    load_model_by_id,
+    model_name_by_id,
+    read_model_file,
+)
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, tiny_model_path):
+    """Return an empty folder in which models are looked for before all others."""
+    monkeypatch.setenv("HSCODEC_MODELS", str(tmp_path))
+    return tmp_path
+
+
+def write_manifest(folder, *entries):
+    (folder / "manifest.json").write_text(json.dumps({"models": [asdict(entry) for entry in entries]}))
+
+
+def install(folder, name, content, sha256=None):
+    (folder / f"{name}.safetensors").write_bytes(content)
+    entry = ManifestEntry(name, f"{name}.safetensors", sha256 or hashlib.sha256(content).hexdigest())
+    write_manifest(folder, entry)
+    return entry
+
+
+def metadata_of(content):
+    (header_bytes,) = struct.unpack("<Q", content[:8])
+    return json.loads(content[8 : 8 + header_bytes])["__metadata__"]
+
+
+def test_a_model_by_name_by_id_and_by_path(tiny_model, tiny_model_path):
+    for model in (load_model("tiny"), load_model_by_id(tiny_model.model_id), load_model(tiny_model_path)):
+        assert model.name == "tiny"
+        assert model.sha256 == hashlib.sha256(tiny_model_path.read_bytes()).hexdigest()
+        assert model.model_id == bytes.fromhex(model.sha256)[:16]
+        assert model.config == tiny_model.config
+    assert model_name_by_id(tiny_model.model_id) == "tiny"
+    assert model_name_by_id(bytes(16)) is None
+
+
+def test_the_network_is_what_was_exported(tiny_model, tiny_network):
+    network = tiny_model.network(CPU)
+    assert network is tiny_model.network(CPU)
+    assert not network.training
+    for name, weight in tiny_network.state_dict().items():
+        loaded = network.state_dict()[name]
+        assert loaded.dtype == torch.float32
+        assert not loaded.requires_grad
+        torch.testing.assert_close(loaded, weight, rtol=1e-3, atol=1e-6)
+
+
+def test_loading_leaves_the_random_state_alone(tiny_model_path):
+    before = torch.get_rng_state()
+    load_model(tiny_model_path).network(CPU)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_unknown_names(tiny_model_path, tmp_path):
+    with pytest.raises(ModelError, match="no model called 'nope'; known: .*tiny"):
+        load_model("nope")
+    with pytest.raises(ModelError, match="cannot read the model"):
+        load_model(tmp_path / "nope.safetensors")
+    with pytest.raises(ModelError, match="id 00000000000000000000000000000000, which is not installed"):
+        load_model_by_id(bytes(16))
+
+
+def test_the_first_folder_wins(folder, tiny_model_path):
+    content = tiny_model_path.read_bytes()
+    install(folder, "hsc-1", content)
+    assert load_model("hsc-1").path.parent == folder
+    assert load_model().path.parent == folder
+
+
+def test_a_damaged_file_is_refused(folder, tiny_model_path):
+    content = bytearray(tiny_model_path.read_bytes())
+    sha256 = hashlib.sha256(content).hexdigest()
+    content[-1] ^= 1
+    install(folder, "bad", bytes(content), sha256=sha256)
+    with pytest.raises(ModelError, match="damaged"):
+        load_model("bad")
+    with pytest.raises(ModelError, match="damaged"):
+        load_model_by_id(bytes.fromhex(sha256)[:16])
+
+
+def test_a_missing_file_is_an_error(folder):
+    write_manifest(folder, ManifestEntry("gone", "gone.safetensors", "0" * 64))
+    with pytest.raises(ModelError, match="cannot read the model"):
+        load_model("gone")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"models": 3}',
+        '{"models": [3]}',
+        '{"models": [{"name": "a"}]}',
+        '{"models": [{"name": "a", "file": "b", "sha256": "xyz"}]}',
+        '{"models": [{"name": "a", "file": "b", "sha256": "' + "0" * 64 + '", "colour": "blue"}]}',
+        "[" * 100_000,
+    ],
+)
+def test_bad_manifests_are_refused(folder, content):
+    (folder / "manifest.json").write_text(content)
+    with pytest.raises(ModelError, match="not a usable manifest"):
+        load_model("a")
+    with pytest.raises(ModelError, match="not a usable manifest"):
+        load_model_by_id(bytes(16))
+
+
+def rewritten(content, *, arrays=None, metadata=None):
+    """Return a model file with some arrays and metadata changed; None removes."""
+    all_arrays = {**load(content), **(arrays or {})}
+    all_metadata = {**metadata_of(content), **(metadata or {})}
+    return save(
+        {name: array for name, array in all_arrays.items() if array is not None},
+        metadata={name: text for name, text in all_metadata.items() if text is not None},
+    )
+
+
+def config_with(content, **changes):
+    return {"hypernetwork": json.dumps(json.loads(metadata_of(content)["hypernetwork"]) | changes)}
+
+
+def hostile(content):
+    """Yield (what is wrong, file)."""
+    table, weight = "fixed_point.leave", "network.decoder.leave.bias"
+    yield "empty", b""
+    yield "short", content[:7]
+    yield "header length beyond the file", struct.pack("<Q", 1 << 40) + content[8:]
+    yield "no JSON", struct.pack("<Q", 8) + b"{{{{{{{{"
+    yield "cut off", content[:-1]
+    yield "no metadata", save(load(content))
+    yield "no configuration", rewritten(content, metadata={"hypernetwork": None})
+    yield "configuration is no JSON", rewritten(content, metadata={"hypernetwork": "{"})
+    yield "configuration is a list", rewritten(content, metadata={"hypernetwork": "[]"})
+    yield "configuration is too deep", rewritten(content, metadata={"hypernetwork": "[" * 100_000})
+    yield "unknown key", rewritten(content, metadata=config_with(content, depth=3))
+    yield "wrong type", rewritten(content, metadata=config_with(content, width="16"))
+    yield "zero width", rewritten(content, metadata=config_with(content, width=0))
+    yield "gigantic width", rewritten(content, metadata=config_with(content, width=10**12))
+    yield "gigantic depth", rewritten(content, metadata=config_with(content, encoder_blocks=10**9))
+    yield "another family", rewritten(content, metadata={"family": "hypersound"})
+    yield "no family", rewritten(content, metadata={"family": None})
+    yield "no table", rewritten(content, arrays={table: None})
+    yield "float table", rewritten(content, arrays={table: np.zeros((8, 960), np.float32)})
+    yield "empty table", rewritten(content, arrays={table: np.zeros((0, 960), np.int32)})
+    yield "scalar table", rewritten(content, arrays={table: np.array(3, np.int32)})
+    yield "table of another shape", rewritten(content, arrays={table: np.zeros((8, 959), np.int32)})
+    yield "table of huge values", rewritten(content, arrays={table: np.full((8, 960), -(2**31), np.int32)})
+    yield "another K", rewritten(content, metadata=config_with(content, num_weights=320))
+    yield "another Z", rewritten(content, metadata=config_with(content, latent_channels=5))
+    yield "no weight", rewritten(content, arrays={weight: None})
+    yield "a weight too many", rewritten(content, arrays={"network.extra": np.zeros(3, np.float16)})
+    yield "weight of another shape", rewritten(content, arrays={weight: np.zeros(3, np.float16)})
+    yield "infinite weight", rewritten(content, arrays={weight: np.full(960, np.inf, np.float16)})
+    yield "another width", rewritten(content, metadata=config_with(content, width=16_000))
+
+
+def test_hostile_files_are_refused(tiny_model_path, tmp_path):
+    content = tiny_model_path.read_bytes()
+    (tmp_path / "same.safetensors").write_bytes(rewritten(content))
+    load_model(tmp_path / "same.safetensors").network(CPU)
+    for what, bad in hostile(content):
+        path = tmp_path / "bad.safetensors"
+        path.write_bytes(bad)
+        with pytest.raises(ModelError):
+            read_model_file(path, "bad").network(CPU)
+            pytest.fail(what)
+
+
+def test_types_that_numpy_lacks_are_refused(tiny_model_path, tmp_path):
+    for kind, size in (("BF16", 2), ("F8_E4M3", 1), ("Z99", 1)):
+        header = {"a": {"dtype": kind, "shape": [1], "data_offsets": [0, size]}}
+        header["__metadata__"] = metadata_of(tiny_model_path.read_bytes())
+        text = json.dumps(header).encode()
+        path = tmp_path / "bad.safetensors"
+        path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(size))
+        with pytest.raises(ModelError):
+            read_model_file(path, "bad")
+
+
+def test_huge_files_are_not_read(tmp_path):
+    path = tmp_path / "huge.safetensors"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ModelError, match="larger than 512 MiB"):
+        load_model(path)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(0, 3000), value=st.integers(0, 255))
+def test_a_changed_header_byte_does_no_harm(tiny_model_path, tmp_path, place, value):
+    content = bytearray(tiny_model_path.read_bytes())
+    content[place] = value
+    path = tmp_path / "changed.safetensors"
+    path.write_bytes(content)
+    try:
+        read_model_file(path, "changed").network(CPU)
+    except ModelError:
+        pass

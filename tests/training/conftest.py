@@ -1,0 +1,42 @@
+"""A corpus of a few seconds, in the form that `hscodec corpus prepare` writes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+RATE = 48_000
+
+
+def _write_corpus(folder: Path, *shards: dict) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for index, shard in enumerate(shards):
+        values = {"role": "train", "kind": "speech", "seconds": 3.0, "bandwidth_hz": 8000, "level": 8000} | shard
+        num_samples = round(values["seconds"] * RATE)
+        random = np.random.default_rng(index)
+        samples = (values["level"] * random.uniform(-1, 1, num_samples)).astype(np.int16)
+        np.save(folder / f"{values['name']}.npy", samples)
+        clips = values.get("clips", [[0, num_samples, values["bandwidth_hz"]]])
+        entry = {name: values[name] for name in ("name", "role", "kind")}
+        entries.append(entry | {"num_samples": num_samples, "clips": clips})
+    (folder / "manifest.json").write_text(json.dumps({"sample_rate": RATE, "shards": entries, "eval": []}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def write_corpus():
+    return _write_corpus
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """Return the folder of a corpus with a sound of each kind, and one that is held out."""
+    return _write_corpus(
+        tmp_path_factory.mktemp("corpus"),
+        {"name": "talk"},
+        {"name": "song", "kind": "music", "bandwidth_hz": 24_000},
+        {"name": "bang", "kind": "effects", "bandwidth_hz": 22_050},
+        {"name": "held", "role": "eval"},
+    )

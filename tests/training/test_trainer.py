@@ -1,0 +1,169 @@
+import hashlib
+import json
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from hscodec.errors import ModelError
+from hscodec.hypernet.config import HypernetworkConfig
+from hscodec.registry import load_model
+from hscodec.training.config import DataConfig, OptimizerConfig, TrainingConfig
+from hscodec.training.export import export_checkpoint, model_bytes
+from hscodec.training.trainer import Trainer, load_checkpoint
+
+CPU = torch.device("cpu")
+SHAPE = HypernetworkConfig(
+    latent_channels=4,
+    width=8,
+    encoder_blocks=1,
+    decoder_blocks=1,
+    scale_width=8,
+    refine_width=8,
+    refine_blocks=1,
+    refine_kernel=3,
+)
+
+
+@pytest.fixture
+def config(corpus):
+    return TrainingConfig(
+        name="test",
+        hypernetwork=SHAPE,
+        data=DataConfig(corpus=str(corpus), batch_size=2, crop_segments=16),
+        optimizer=OptimizerConfig(steps=3, warmup_steps=1),
+        log_steps=1,
+    )
+
+
+@pytest.fixture
+def trained(config, tmp_path):
+    trainer = Trainer(config, tmp_path / "run", device=CPU)
+    trainer.run()
+    return trainer
+
+
+def test_three_steps(config, tmp_path):
+    trainer = Trainer(config, tmp_path / "run", device=CPU)
+    before = {name: weight.clone() for name, weight in trainer.network.state_dict().items()}
+    reports = []
+    trainer.run(reports.append)
+    assert trainer.step == 3
+    assert trainer.fraction == 1
+    assert [report.step for report in reports] == [1, 2, 3]
+    assert [report.fraction for report in reports] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert trainer.seconds > 0
+    assert any((weight != before[name]).any() for name, weight in trainer.network.state_dict().items())
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert set(lines[0]) == {"step", "minutes", "loss", "spectral", "waveform", "weight_kbps", "latent_kbps"}
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoint.pt", "log.jsonl"]
+
+
+def test_a_run_goes_on_where_it_stopped(config, trained):
+    longer = replace(config, optimizer=OptimizerConfig(steps=5, warmup_steps=1))
+    trainer = Trainer(longer, trained.folder, device=CPU)
+    assert trainer.resume()
+    assert (trainer.step, trainer.seconds, trainer.figures) == (3, trained.seconds, trained.figures)
+    assert trainer.average.updates == 3
+    for name, weight in trained.network.state_dict().items():
+        assert torch.equal(weight, trainer.network.state_dict()[name])
+    trainer.run()
+    assert trainer.step == 5
+    lines = (trained.folder / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5]
+
+
+def test_a_finished_run_stays_as_it_is(config, trained):
+    trainer = Trainer(config, trained.folder, device=CPU)
+    trainer.run()
+    assert trainer.step == 3
+
+
+def test_nothing_to_resume(config, tmp_path):
+    assert not Trainer(config, tmp_path, device=CPU).resume()
+
+
+def test_same_seed_same_run(config, tmp_path, trained):
+    again = Trainer(config, tmp_path / "again", device=CPU)
+    again.run()
+    for name, weight in trained.network.state_dict().items():
+        assert torch.equal(weight, again.network.state_dict()[name])
+
+
+def test_a_checkpoint_of_another_shape_is_refused(config, trained):
+    other = replace(config, hypernetwork=replace(SHAPE, width=16))
+    with pytest.raises(ModelError, match="another shape"):
+        Trainer(other, trained.folder, device=CPU).resume()
+
+
+def test_unreadable_checkpoints(trained, tmp_path):
+    with pytest.raises(ModelError, match="not a readable checkpoint"):
+        load_checkpoint(tmp_path / "nowhere.pt", CPU)
+    path = tmp_path / "a.pt"
+    path.write_bytes(trained.checkpoint_path.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="not a readable checkpoint"):
+        load_checkpoint(path, CPU)
+    torch.save({"weights": torch.zeros(3)}, path)
+    with pytest.raises(ModelError, match="not a checkpoint of a training run"):
+        load_checkpoint(path, CPU)
+
+
+def test_a_step_without_a_finite_gradient_is_skipped(config, tmp_path, caplog):
+    trainer = Trainer(config, tmp_path, device=CPU)
+    with torch.no_grad():
+        trainer.network.decoder.leave.bias[0] = float("nan")
+    before = trainer.network.encoder.leave.weight.clone()
+    batches = trainer._batches()
+    trainer._train_step(next(batches))
+    batches.close()
+    assert trainer.step == 1
+    assert trainer.average.updates == 0
+    assert torch.equal(trainer.network.encoder.leave.weight, before)
+    assert "not finite" in caplog.text
+
+
+def test_an_exported_model_loads(trained, tmp_path):
+    path = tmp_path / "mine.safetensors"
+    entry = export_checkpoint(trained.checkpoint_path, path)
+    assert entry.name == "mine"
+    assert entry.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    (tmp_path / "manifest.json").write_text(json.dumps({"models": [asdict(entry)]}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HSCODEC_MODELS", str(tmp_path))
+        model = load_model("mine")
+    assert model.config == SHAPE
+    averaged = trained.average.weights
+    for name, weight in model.network(CPU).state_dict().items():
+        torch.testing.assert_close(weight, averaged[name], rtol=1e-3, atol=1e-6)
+    again = tmp_path / "again.safetensors"
+    assert export_checkpoint(trained.checkpoint_path, again).sha256 == entry.sha256
+
+
+def test_a_checkpoint_of_another_version_cannot_be_exported(trained, tmp_path):
+    state = load_checkpoint(trained.checkpoint_path, CPU)
+    for change in ({"width": 9}, {"depth": 3}):
+        torch.save(state | {"config": {"hypernetwork": asdict(SHAPE) | change}}, tmp_path / "a.pt")
+        with pytest.raises(ModelError, match="another version"):
+            export_checkpoint(tmp_path / "a.pt", tmp_path / "a.safetensors")
+    assert not (tmp_path / "a.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("refinement.leave.weight", 1e6, "half precision"),
+        ("refinement.leave.weight", float("nan"), "half precision"),
+        ("scale.leave.weight", float("inf"), "not finite"),
+        ("scale.enter.weight", 1e3, "table enter"),
+        ("scale.enter.weight", 2.0**21, "table enter"),
+        ("prior.log_step", 3.0, "table latent_step"),
+    ],
+)
+def test_weights_that_a_model_file_cannot_hold(tiny_network, name, value, message):
+    network = type(tiny_network)(tiny_network.config)
+    network.load_state_dict(tiny_network.state_dict())
+    with torch.no_grad():
+        network.get_parameter(name).view(-1)[0] = value
+    with pytest.raises(ModelError, match=message):
+        model_bytes(network)
