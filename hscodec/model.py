@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from hscodec.hypernet.config import HypernetworkConfig
-from hscodec.hypernet.precision import LatentPrior, PrecisionDecoder, PrecisionEncoder, logistic_bits
+from hscodec.hypernet.likelihood import symbol_bits
+from hscodec.hypernet.precision import LatentPrior, PrecisionDecoder, PrecisionEncoder
 from hscodec.hypernet.refine import RefinementNetwork
 from hscodec.hypernet.scale import ScaleNetwork
 
@@ -105,7 +106,7 @@ class Hypernetwork(nn.Module):
         step = torch.exp(log_step)
         scaled = weights / step * mask
         symbols = straight_through(scaled, round_with_dead_zone(scaled, TRAINING_DEAD_ZONE))
-        weight_bits = logistic_bits(symbols, self.scale(dequantized, quality)) * mask
+        weight_bits = symbol_bits(symbols, self.scale(dequantized, quality), TRAINING_DEAD_ZONE) * mask
         refined = self.refinement(symbols, step, features, level) * mask
         return TrainingOutput(
             theta=refined / WEIGHT_UNIT,
@@ -114,6 +115,18 @@ class Hypernetwork(nn.Module):
             weight_bits=weight_bits.sum((1, 2)),
         )
 
+    def precision_of(self, theta: torch.Tensor, quality: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the rounded latent, times its step, and the step sizes of weights, each item at its own quality.
+
+        Shape:
+            theta: [B, S, K], S even
+            quality: [B]
+            returns: [B, S/2, Z] and [B, S, K]
+        """
+        level, latent_step = self._level(quality), self.prior.step(quality)
+        latent = torch.round(self.encoder(theta * WEIGHT_UNIT, level, latent_step)) * latent_step
+        return latent, torch.exp(self.decoder(latent, level)[0])
+
     def encode_latent(self, theta: torch.Tensor, quality: float) -> torch.Tensor:
         """Return the precision latent's symbols, int32.
 
@@ -121,13 +134,13 @@ class Hypernetwork(nn.Module):
             theta: [C, S, K], S even
             returns: [C, S/2, Z]
         """
-        each = torch.full((theta.shape[0],), quality, device=theta.device)
+        each = torch.full((theta.shape[0],), float(quality), device=theta.device)
         latent = self.encoder(theta * WEIGHT_UNIT, self._level(each), self.prior.step(each))
         return torch.round(latent).clamp(-MAX_SYMBOL, MAX_SYMBOL).to(torch.int32)
 
     def decode_precision(self, latent: torch.Tensor, quality: float) -> Precision:
         """Return step sizes and features of a chunk from its latent [C, S/2, Z]."""
-        each = torch.full((latent.shape[0],), quality, device=latent.device)
+        each = torch.full((latent.shape[0],), float(quality), device=latent.device)
         log_step, features = self.decoder(latent * self.prior.step(each), self._level(each))
         return Precision(torch.exp(log_step), features)
 
@@ -159,7 +172,7 @@ class Hypernetwork(nn.Module):
         """
         num_weights = symbols.shape[-1]
         padded = nn.functional.pad(symbols.to(precision.step.dtype), (0, self.config.num_weights - num_weights))
-        each = torch.full((symbols.shape[0],), quality, device=symbols.device)
+        each = torch.full((symbols.shape[0],), float(quality), device=symbols.device)
         refined = self.refinement(padded, precision.step, precision.features, self._level(each))
         return refined[..., :num_weights] / WEIGHT_UNIT
 
@@ -168,12 +181,12 @@ class Hypernetwork(nn.Module):
 
         It predicts what the payload of a chunk will cost, and is measured against it in the tests.
         """
-        each = torch.full((latent.shape[0],), quality, device=latent.device)
+        each = torch.full((latent.shape[0],), float(quality), device=latent.device)
         values = latent.to(torch.float32)
         previous = torch.cat([torch.zeros_like(values[:, :1]), values[:, :-1]], 1)
         latent_bits = self.prior.bits(values, previous, each).sum().item()
         log_scale = self.scale(values * self.prior.step(each), each)[..., : symbols.shape[-1]]
-        return latent_bits, logistic_bits(symbols.to(torch.float32), log_scale).sum().item()
+        return latent_bits, symbol_bits(symbols.to(torch.float32), log_scale, CODING_DEAD_ZONE).sum().item()
 
 
 def straight_through(value: torch.Tensor, rounded: torch.Tensor) -> torch.Tensor:

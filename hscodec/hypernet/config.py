@@ -46,7 +46,7 @@ class HypernetworkConfig:
     refine_width: int = 320
     refine_blocks: int = 4
     refine_kernel: int = 7
-    level_per_quality: float = 0.34
+    level_per_quality: float = 0.25
     step_per_level: float = 1.5
     initial_step: float = 0.03
 

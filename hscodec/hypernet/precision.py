@@ -9,10 +9,10 @@ import math
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from hscodec.hypernet.blocks import compress_amplitude, conv_next_stack, interpolate_knots, pair_segments, split_pairs
 from hscodec.hypernet.config import QUALITY_KNOTS, HypernetworkConfig
+from hscodec.hypernet.likelihood import logistic_bits
 
 KNOT_GAIN = 4.0
 """Factor on the prior's logarithms: a table entry sees a tenth of the items, and has far to go."""
@@ -114,16 +114,3 @@ class PrecisionDecoder(nn.Module):
         hidden = self.segment_blocks(split_pairs(self.unpair(hidden)))
         log_step = self.leave(hidden).float() - self.step_per_level * level
         return log_step.clamp(-10, 0), hidden
-
-
-def logistic_bits(values: torch.Tensor, log_scale: torch.Tensor) -> torch.Tensor:
-    """Return -log2 of a zero-mean logistic of scale exp(log_scale), integrated over [value - 1/2, value + 1/2).
-
-    Written in logarithms (derived here: s(a) - s(b) = s(a) s(-b) (1 - exp(b - a)) for the sigmoid s), so that neither
-    the value nor its gradient is lost in the tails.
-    """
-    inverse = torch.exp(-log_scale)
-    distance = values.abs()
-    upper = functional.logsigmoid((0.5 - distance) * inverse)
-    lower = functional.logsigmoid((0.5 + distance) * inverse)
-    return (upper + lower + torch.log(-torch.expm1(-inverse))) * (-1 / math.log(2))

@@ -86,6 +86,7 @@ class OptimizerConfig:
         average_decay: Decay of the weight average.
         steps: Length of the run in steps; 0 if `minutes` says it.
         minutes: Length of the run in minutes of training time over all resumed parts; 0 if `steps` says it.
+        scale_steps: Steps of the last stage, which fits the scale network alone.
     """
 
     learning_rate: float = 1e-3
@@ -95,14 +96,16 @@ class OptimizerConfig:
     average_decay: float = 0.999
     steps: int = 0
     minutes: float = 0.0
+    scale_steps: int = 1000
 
     def __post_init__(self) -> None:
         if (self.steps > 0) == (self.minutes > 0):
             raise ConfigError("optimizer: give either steps or minutes")
         if self.learning_rate <= 0 or self.max_gradient_norm <= 0:
             raise ConfigError("optimizer: learning_rate and max_gradient_norm must be greater than 0")
-        if min(self.steps, self.minutes, self.weight_decay, self.warmup_steps) < 0:
-            raise ConfigError("optimizer: steps, minutes, weight_decay and warmup_steps must not be negative")
+        for name in ("steps", "minutes", "weight_decay", "warmup_steps", "scale_steps"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"optimizer.{name} must not be negative")
         if not 0 <= self.average_decay < 1:
             raise ConfigError("optimizer.average_decay must be at least 0 and less than 1")
 

@@ -5,10 +5,10 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 from torch import nn
@@ -19,6 +19,7 @@ from hscodec.model import Hypernetwork
 from hscodec.training.config import TrainingConfig
 from hscodec.training.data import SAMPLE_RATE, Batch, CropSampler, load_shards
 from hscodec.training.losses import MelStftLoss, relative_error_loss
+from hscodec.training.scale_fit import fit_scale_network
 from hscodec.training.schedule import WeightAverage, learning_rate
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class Trainer:
         self.average = WeightAverage(self.network, optimizer.average_decay)
         self.step = 0
         self.seconds = 0.0
+        self.is_finished = False
         self.figures: dict[str, float] = {}
 
     @property
@@ -108,7 +110,23 @@ class Trainer:
                 if self.seconds - last_save > 60 * self.config.checkpoint_minutes:
                     self.save()
                     last_save = self.seconds
+            if not self.is_finished:
+                self._finish(batches, log)
         self.save()
+
+    def _finish(self, batches: Iterator[Batch], log: TextIO) -> None:
+        """Fit the averaged model's scale network; the live weights stay as they are."""
+        steps = self.config.optimizer.scale_steps
+        if steps:
+            self.save()
+            network = Hypernetwork(self.config.hypernetwork).to(self.device)
+            network.load_state_dict(self.average.weights)
+            started = time.perf_counter()
+            rate_kbps = fit_scale_network(network, batches, steps=steps)
+            minutes = (time.perf_counter() - started) / 60
+            self.average.weights = network.state_dict()
+            log.write(json.dumps({"scale_steps": steps, "minutes": round(minutes, 3), "weight_kbps": rate_kbps}) + "\n")
+        self.is_finished = True
 
     def progress(self) -> Progress:
         """Return where the run stands."""
@@ -125,6 +143,7 @@ class Trainer:
             "average": self.average.state(),
             "step": self.step,
             "seconds": self.seconds,
+            "is_finished": self.is_finished,
             "figures": self.figures,
             "random": torch.get_rng_state(),
         }
@@ -147,6 +166,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.load(state["average"])
         self.step, self.seconds, self.figures = state["step"], state["seconds"], state["figures"]
+        self.is_finished = state.get("is_finished", False)
         torch.set_rng_state(state["random"].cpu())
         logger.info("resumed at step %d, %.1f minutes", self.step, self.seconds / 60)
         return True
@@ -175,6 +195,7 @@ class Trainer:
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), optimizer.max_gradient_norm)
         self.step += 1
+        self.is_finished = False  # a finished run that is made longer needs its last stage again
         if not torch.isfinite(norm):
             logger.warning("step %d skipped: the gradient is not finite", self.step)
             return

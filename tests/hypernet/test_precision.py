@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from hscodec.hypernet.precision import LatentPrior, logistic_bits
+from hscodec.hypernet.likelihood import logistic_bits
+from hscodec.hypernet.precision import LatentPrior
 
 
 def test_logistic_bits_are_probabilities():

@@ -31,7 +31,7 @@ def config(corpus):
         name="test",
         hypernetwork=SHAPE,
         data=DataConfig(corpus=str(corpus), batch_size=2, crop_segments=16),
-        optimizer=OptimizerConfig(steps=3, warmup_steps=1),
+        optimizer=OptimizerConfig(steps=3, warmup_steps=1, scale_steps=2),
         log_steps=1,
     )
 
@@ -55,13 +55,14 @@ def test_three_steps(config, tmp_path):
     assert trainer.seconds > 0
     assert any((weight != before[name]).any() for name, weight in trainer.network.state_dict().items())
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert [line.get("step") for line in lines] == [1, 2, 3, None]
+    assert set(lines[-1]) == {"scale_steps", "minutes", "weight_kbps"}
     assert set(lines[0]) == {"step", "minutes", "loss", "spectral", "waveform", "weight_kbps", "latent_kbps"}
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoint.pt", "log.jsonl"]
 
 
 def test_a_run_goes_on_where_it_stopped(config, trained):
-    longer = replace(config, optimizer=OptimizerConfig(steps=5, warmup_steps=1))
+    longer = replace(config, optimizer=OptimizerConfig(steps=5, warmup_steps=1, scale_steps=2))
     trainer = Trainer(longer, trained.folder, device=CPU)
     assert trainer.resume()
     assert (trainer.step, trainer.seconds, trainer.figures) == (3, trained.seconds, trained.figures)
@@ -71,7 +72,7 @@ def test_a_run_goes_on_where_it_stopped(config, trained):
     trainer.run()
     assert trainer.step == 5
     lines = (trained.folder / "log.jsonl").read_text().splitlines()
-    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5]
+    assert [json.loads(line).get("step") for line in lines] == [1, 2, 3, None, 4, 5, None]
 
 
 def test_a_finished_run_stays_as_it_is(config, trained):
