@@ -72,7 +72,7 @@ class Hypernetwork(nn.Module):
         self.refinement = RefinementNetwork(self.config)
 
     def _level(self, quality: torch.Tensor) -> torch.Tensor:
-        return ((quality - 5.0) * self.config.level_per_quality).view(-1, 1, 1)
+        return self.config.level(quality).view(-1, 1, 1)
 
     def forward(self, theta: torch.Tensor, quality: torch.Tensor, mask: torch.Tensor) -> TrainingOutput:
         """Run the differentiable stand-in for encoding and decoding.

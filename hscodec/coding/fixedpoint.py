@@ -151,7 +151,7 @@ def _predict(previous: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 def scale_classes(
     tables: FixedPointTables, latent: np.ndarray, quality_hundredths: int, num_weights: int
 ) -> np.ndarray:
-    """Return the scale class of every weight symbol, 0 (smallest) to 63.
+    """Return the scale class of every weight symbol, 0 (smallest) to 15.
 
     Args:
         tables: The model's integers.

@@ -9,7 +9,8 @@ from enum import IntEnum
 
 import numpy as np
 
-NUM_CLASSES = 64
+NUM_CLASSES = 16
+"""Finer classes know more, but each then holds too few symbols for zstd to adapt to: 64 cost 1 to 2 % more."""
 
 
 class Order(IntEnum):

@@ -3,14 +3,17 @@
 import math
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hscodec.errors import ConfigError
 
+if TYPE_CHECKING:
+    import torch
+
+QualityT = TypeVar("QualityT", float, "torch.Tensor")
+
 QUALITY_KNOTS = 11
 """Whole qualities 0, 1, ..., 10, between which quality-dependent tables are interpolated."""
-
-MAX_QUALITY = 10.0
 
 _MAX_SIZE = 2**14
 _MAX_BLOCKS = 64
@@ -31,7 +34,8 @@ class HypernetworkConfig:
         refine_width: Width of the refinement network.
         refine_blocks: ConvNeXt blocks of the refinement network.
         refine_kernel: Taps of its depthwise convolutions, odd.
-        level_per_quality: Step of the conditioning level for one unit of quality; level 0 is quality 5.
+        level_per_quality: Step of the conditioning level for one unit of quality.
+        neutral_quality: Quality of level 0, where the initial step size holds.
         step_per_level: log(step size) falls by this much for one unit of level.
         initial_step: Step size before training, in the networks' units.
     """
@@ -47,6 +51,7 @@ class HypernetworkConfig:
     refine_blocks: int = 4
     refine_kernel: int = 7
     level_per_quality: float = 0.25
+    neutral_quality: float = 7.2
     step_per_level: float = 1.5
     initial_step: float = 0.03
 
@@ -73,9 +78,9 @@ class HypernetworkConfig:
         """Distance between two segments (s)."""
         return Fraction(1, 50)
 
-    def level(self, quality: float) -> float:
-        """Return the conditioning level of a quality in [0, 10]; 0 at quality 5."""
-        return (quality - MAX_QUALITY / 2) * self.level_per_quality
+    def level(self, quality: QualityT) -> QualityT:
+        """Return the conditioning level of a quality in [0, 10], or of a tensor of them."""
+        return (quality - self.neutral_quality) * self.level_per_quality
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the configuration as plain values."""

@@ -209,7 +209,7 @@ class Trainer:
         samples = torch.from_numpy(batch.samples).to(self.device)
         counts = torch.from_numpy(batch.num_weights).to(self.device)
         quality = torch.rand(len(samples), device=self.device) * 10
-        level = (quality - 5) * self.config.hypernetwork.level_per_quality
+        level = self.config.hypernetwork.level(quality)
         mask = (torch.arange(self.target.num_weights, device=self.device) < counts[:, None])[:, None, :].float()
 
         theta = self.target.analyze(samples, SAMPLES_PER_HOP)

@@ -56,7 +56,7 @@ class Payload:
         g[0::2], g[1::2] = p[:, :width], p[:, width:]
         g = np.minimum(g + self.relu(self.layer(self.near(g, 3), t["segment_mix"], t["segment_mix_bias"])), 2**22)
         v = self.layer(g, t["leave"], self.at(t["leave_bias"]))[:, :num_weights]
-        return self.clip((v + 6144) // 192, 0, 63).astype(np.int64)
+        return self.clip((v + 6144) // 768, 0, 15).astype(np.int64)
 
     def classes(self, latent, num_weights):
         return np.stack([self.channel_classes(channel, num_weights) for channel in latent])

@@ -45,7 +45,7 @@ def test_classes_are_the_documented_ones(make_tables, make_symbols, documented, 
     assert classes.dtype == np.uint8
     assert classes.shape == (2, 12, 20)
     np.testing.assert_array_equal(classes, documented(tables, quality).classes(latent, 20))
-    assert len(np.unique(classes)) > 20
+    assert len(np.unique(classes)) >= 12
 
 
 @settings(max_examples=20, deadline=None)
@@ -121,7 +121,7 @@ def _integer_classes(tables, latent, quality):
     h = np.clip(layer(h, tables.unpair, tables.unpair_bias), 0, 2**22)
     h = h.reshape(h.shape[0], -1, h.shape[2] // 2)
     h = np.minimum(h + np.clip(layer(near(h, 3), tables.segment_mix, tables.segment_mix_bias), 0, 2**22), 2**22)
-    return np.clip((layer(h, tables.leave, at(tables.leave_bias)) + 6144) // 192, 0, 63).astype(np.uint8)
+    return np.clip((layer(h, tables.leave, at(tables.leave_bias)) + 6144) // 768, 0, 15).astype(np.uint8)
 
 
 @pytest.mark.parametrize("quality", [0, 250, 500, 733, 1000])
@@ -133,9 +133,9 @@ def test_integers_follow_the_float_network(tiny_network, quality):
     with torch.inference_mode():
         steps = tiny_network.prior.step(each)
         log_scale = tiny_network.scale(torch.from_numpy(latent) * steps, each)
-    expected = torch.floor((log_scale + 6) * (64 / 12)).clamp(0, 63).int().numpy()
+    expected = torch.floor((log_scale + 6) * (16 / 12)).clamp(0, 15).int().numpy()
     classes = scale_classes(tables, latent, quality, 960).astype(int)
-    assert len(np.unique(expected)) > 20
+    assert len(np.unique(expected)) >= 12
     assert np.mean(np.abs(classes - expected) <= 1) > 0.9999
     assert np.mean(classes == expected) > 0.9
 

@@ -28,10 +28,10 @@ def test_bad_values_are_refused(changes, message):
         HypernetworkConfig(**changes)
 
 
-def test_level_is_zero_at_quality_5():
-    config = HypernetworkConfig(level_per_quality=0.3)
-    assert config.level(5) == 0
-    assert config.level(10) == pytest.approx(1.5)
+def test_level_is_zero_at_the_neutral_quality():
+    config = HypernetworkConfig(level_per_quality=0.3, neutral_quality=5.0)
+    assert config.level(5.0) == 0
+    assert config.level(10.0) == pytest.approx(1.5)
     assert config.level(0) == pytest.approx(-1.5)
 
 
