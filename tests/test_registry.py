@@ -1,7 +1,7 @@
 import hashlib
 import json
 import struct
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from hscodec.registry import (
     model_name_by_id,
     read_model_file,
 )
+from hscodec.training.export import fixed_point_tables
 
 CPU = torch.device("cpu")
 
@@ -64,6 +65,12 @@ def test_the_network_is_what_was_exported(tiny_model, tiny_network):
         assert loaded.dtype == torch.float32
         assert not loaded.requires_grad
         torch.testing.assert_close(loaded, weight, rtol=1e-3, atol=1e-6)
+
+
+def test_the_tables_are_what_was_exported(tiny_model, tiny_network):
+    expected = fixed_point_tables(tiny_network)
+    for field in fields(expected):
+        np.testing.assert_array_equal(getattr(tiny_model.tables, field.name), getattr(expected, field.name))
 
 
 def test_loading_leaves_the_random_state_alone(tiny_model_path):

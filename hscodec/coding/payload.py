@@ -1,4 +1,4 @@
-"""The payload of a chunk: one zstd frame over latent residuals, weight symbols in stored order, and escaped values.
+"""The payload of a chunk: one zstd frame over latent residuals, weight symbols in stored order, and large values.
 
 The layout is normative in `docs/format.md`. Nothing here is floating point except the exact sums of `fixedpoint`.
 """
@@ -10,8 +10,9 @@ import numpy as np
 import zstandard
 
 from hscodec.coding.fixedpoint import FixedPointTables, latent_from_residuals, latent_residuals, scale_classes
-from hscodec.coding.order import Order, sort_symbols, unsort_symbols
-from hscodec.coding.quantize import ESCAPED_BYTES, from_bytes, to_bytes
+from hscodec.coding.order import RUN_CLASSES, Order, sort_symbols, unsort_symbols
+from hscodec.coding.quantize import ESCAPE, ESCAPED_BYTES, from_bytes, to_bytes
+from hscodec.coding.runs import from_runs, runs_byte_length, to_runs
 from hscodec.errors import FormatError
 
 ZSTD_LEVEL = 22
@@ -56,9 +57,12 @@ def pack(symbols: ChunkSymbols, tables: FixedPointTables, quality_hundredths: in
     # Each latent channel's residuals stand together in time: [C, Z, S/2].
     residuals = latent_residuals(symbols.latent, tables.prediction).transpose(0, 2, 1).reshape(-1)
     classes = scale_classes(tables, symbols.latent, quality_hundredths, symbols.weights.shape[-1])
+    ordered = sort_symbols(symbols.weights, classes)
+    num_sparse = int(np.count_nonzero(classes < RUN_CLASSES))
+    runs, values = to_runs(ordered[:num_sparse])
     candidates = [
-        PackedChunk(_compress(residuals, sort_symbols(symbols.weights, classes)), Order.BY_CLASS),
-        PackedChunk(_compress(residuals, symbols.weights.reshape(-1)), Order.PLAIN),
+        PackedChunk(_compress([residuals, ordered[num_sparse:]], runs, values), Order.BY_CLASS),
+        PackedChunk(_compress([residuals, symbols.weights.reshape(-1)]), Order.PLAIN),
     ]
     return min(candidates, key=lambda candidate: len(candidate.payload))
 
@@ -85,33 +89,80 @@ def unpack(
     """
     channels, segments, num_weights = shape
     num_residuals = channels * (segments // 2) * tables.latent_channels
-    num_symbols = num_residuals + channels * segments * num_weights
-    content = _decompress(payload, num_symbols)
-    small = np.frombuffer(content, np.int8, num_symbols)
-    escaped = np.frombuffer(content, "<i4", offset=num_symbols)
-    values = from_bytes(small, escaped)
-    residuals = values[:num_residuals].reshape(channels, tables.latent_channels, segments // 2)
+    num_symbols = channels * segments * num_weights
+    reader = _ContentReader(_decompress(payload, num_residuals + num_symbols))
+    residuals = reader.symbols(num_residuals).reshape(channels, tables.latent_channels, segments // 2)
     latent = latent_from_residuals(residuals.transpose(0, 2, 1), tables.prediction)
-    ordered = values[num_residuals:]
     if order is Order.PLAIN:
-        weights = ordered.reshape(shape)
+        weights = reader.symbols(num_symbols).reshape(shape)
     else:
-        weights = unsort_symbols(ordered, scale_classes(tables, latent, quality_hundredths, num_weights))
+        classes = scale_classes(tables, latent, quality_hundredths, num_weights)
+        num_sparse = int(np.count_nonzero(classes < RUN_CLASSES))
+        dense = reader.symbols(num_symbols - num_sparse)
+        weights = unsort_symbols(np.concatenate([reader.sparse_symbols(num_sparse), dense]), classes)
+    reader.check_end()
     return ChunkSymbols(latent, weights)
 
 
-def _compress(residuals: np.ndarray, ordered: np.ndarray) -> bytes:
-    small, escaped = to_bytes(np.concatenate([residuals, ordered]))
+class _ContentReader:
+    """Reads bytes off the front of a frame's content, and large values off its back.
+
+    Args:
+        content: What the frame held.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._content = np.frombuffer(content, np.uint8)
+        self._front = 0
+        self._back = len(content)
+
+    def symbols(self, count: int) -> np.ndarray:
+        """Return the next `count` symbols, each of one byte or escaped."""
+        small = self._take(count)
+        escaped_bytes = ESCAPED_BYTES * int(np.count_nonzero(small == ESCAPE))
+        self._back -= escaped_bytes
+        if self._back < self._front:
+            raise FormatError("payload holds fewer large values than it announces")
+        escaped = self._content[self._back : self._back + escaped_bytes].view("<i4")[::-1]
+        return from_bytes(small, escaped)
+
+    def sparse_symbols(self, count: int) -> np.ndarray:
+        """Return the next `count` symbols, stored as runs of zeros and values."""
+        num_bytes, num_values = runs_byte_length(self._content[self._front : self._back], count)
+        runs = self._take(num_bytes)
+        return from_runs(runs, self.symbols(num_values), count)
+
+    def check_end(self) -> None:
+        """Raise FormatError unless everything was read."""
+        if self._front != self._back:
+            raise FormatError(f"payload holds {self._back - self._front} bytes too many")
+
+    def _take(self, count: int) -> np.ndarray:
+        if self._front + count > self._back:
+            raise FormatError("payload holds fewer symbols than its chunk has")
+        self._front += count
+        return self._content[self._front - count : self._front]
+
+
+def _compress(dense: list[np.ndarray], runs: np.ndarray | None = None, values: np.ndarray | None = None) -> bytes:
+    """Return a frame of dense symbols, then runs and the values between them, then large values, last one first."""
+    small, escaped = to_bytes(np.concatenate(dense))
+    content = [small.tobytes()]
+    if runs is not None and values is not None:
+        small_values, escaped_values = to_bytes(values)
+        content += [runs.tobytes(), small_values.tobytes()]
+        escaped = np.concatenate([escaped, escaped_values])
+    content.append(escaped[::-1].astype("<i4").tobytes())
     compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_content_size=True, write_checksum=False)
-    return compressor.compress(small.tobytes() + escaped.astype("<i4").tobytes())
+    return compressor.compress(b"".join(content))
 
 
 def _decompress(payload: bytes, num_symbols: int) -> bytes:
     """Decompress after checking the frame's own claim, since a declared size is allocated before anything is read."""
     try:
         content_bytes = zstandard.get_frame_parameters(payload).content_size
-        num_escaped, rest = divmod(content_bytes - num_symbols, ESCAPED_BYTES)
-        if rest or not 0 <= num_escaped <= num_symbols:
+        # At worst each symbol takes a run, a byte and an escaped value, and a last run follows.
+        if content_bytes > num_symbols * (2 + ESCAPED_BYTES) + 1:
             raise FormatError(f"payload announces {content_bytes} bytes, which does not fit {num_symbols} symbols")
         content = zstandard.ZstdDecompressor().decompress(payload, content_bytes, allow_extra_data=False)
     except zstandard.ZstdError as error:

@@ -1,24 +1,29 @@
-"""Symbols as bytes: one signed byte each, with an escape for the rare large value."""
+"""Symbols as bytes: small numbers first, whatever their sign, and an escape for the rare large value.
+
+A symbol v becomes 2 v - 1 if it is positive and -2 v if not (the zigzag code), so that a few small bytes carry nearly
+everything and zstd's tables stay short.
+"""
 
 import numpy as np
 
 from hscodec.errors import FormatError
 
-ESCAPE = -128
+ESCAPE = 255
 MAX_BYTE_SYMBOL = 127
 ESCAPED_BYTES = 4
 
 
 def to_bytes(symbols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (one int8 per symbol, the values that did not fit, in order).
+    """Return (one byte per symbol, the values that did not fit, in order).
 
     Shape:
         symbols: [N] int32
-        returns: [N] int8, [E] int32
+        returns: [N] uint8, [E] int32
     """
-    large = (symbols > MAX_BYTE_SYMBOL) | (symbols < -MAX_BYTE_SYMBOL)  # abs() of the lowest int32 is negative
-    small = np.where(large, ESCAPE, symbols).astype(np.int8)
-    return small, symbols[large].astype(np.int32)
+    wide = symbols.astype(np.int64)
+    folded = np.where(wide > 0, 2 * wide - 1, -2 * wide)
+    large = folded >= ESCAPE
+    return np.where(large, ESCAPE, folded).astype(np.uint8), symbols[large].astype(np.int32)
 
 
 def from_bytes(small: np.ndarray, escaped: np.ndarray) -> np.ndarray:
@@ -27,7 +32,8 @@ def from_bytes(small: np.ndarray, escaped: np.ndarray) -> np.ndarray:
     Raises:
         FormatError: The number of escaped values is not the number of escapes, or a value needs no escape.
     """
-    symbols = small.astype(np.int32)
+    folded = small.astype(np.int32)
+    symbols = np.where(folded % 2 == 1, (folded + 1) // 2, -(folded // 2)).astype(np.int32)
     places = np.flatnonzero(small == ESCAPE)
     if len(places) != len(escaped):
         raise FormatError(f"payload announces {len(places)} escaped values and holds {len(escaped)}")

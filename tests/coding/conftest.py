@@ -62,40 +62,69 @@ class Payload:
         return np.stack([self.channel_classes(channel, num_weights) for channel in latent])
 
     def stored_positions(self, latent, num_weights, *, by_class):
+        """Return the positions of symbols stored as runs, and of the others, in stored order."""
         flat = self.classes(latent, num_weights).reshape(-1)
-        positions = range(len(flat))
-        return sorted(positions, key=lambda position: flat[position]) if by_class else list(positions)
+        if not by_class:
+            return [], list(range(len(flat)))
+        positions = sorted(range(len(flat)), key=lambda position: flat[position])
+        return [p for p in positions if flat[p] < 7], [p for p in positions if flat[p] >= 7]
 
     def read(self, payload, *, shape, by_class):
         """Return (latent, symbols)."""
         channels, segments, num_weights = shape
-        num_dimensions = len(self.tables["prediction"])
         content = zstandard.ZstdDecompressor().decompress(payload)
-        num_bytes = channels * (segments // 2) * num_dimensions + channels * segments * num_weights
-        values = [byte - 256 if byte > 127 else byte for byte in content[:num_bytes]]
-        rest = num_bytes
-        for place, value in enumerate(values):
-            if value == -128:
-                values[place] = int.from_bytes(content[rest : rest + 4], "little", signed=True)
-                rest += 4
-        assert rest == len(content)
-        reading = iter(values)
-        latent = np.zeros((channels, segments // 2, num_dimensions), np.int64)
+        front, back = 0, len(content)
+
+        def next_byte():
+            nonlocal front
+            front += 1
+            return content[front - 1]
+
+        def next_value():
+            nonlocal back
+            byte = next_byte()
+            if byte == 255:
+                back -= 4
+                return int.from_bytes(content[back : back + 4], "little", signed=True)
+            return (byte + 1) // 2 if byte % 2 else -(byte // 2)
+
+        latent = np.zeros((channels, segments // 2, len(self.tables["prediction"])), np.int64)
         for c in range(channels):
             for z, coefficient in enumerate(self.tables["prediction"]):
                 previous = 0
                 for t in range(segments // 2):
-                    value = next(reading) + ((coefficient * previous + 128) >> 8)
+                    value = next_value() + ((coefficient * previous + 128) >> 8)
                     previous = (value + 2**31) % 2**32 - 2**31
                     latent[c, t, z] = previous
         symbols = np.zeros(channels * segments * num_weights, np.int64)
-        for position in self.stored_positions(latent, num_weights, by_class=by_class):
-            symbols[position] = next(reading)
+        sparse, dense = self.stored_positions(latent, num_weights, by_class=by_class)
+        for position in dense:
+            symbols[position] = next_value()
+        if by_class:
+            nonzero, place = [], 0
+            while True:
+                while (byte := next_byte()) == 255:
+                    place += 255
+                place += byte
+                if place == len(sparse):
+                    break
+                nonzero.append(sparse[place])
+                place += 1
+            for position in nonzero:
+                symbols[position] = next_value()
+        assert front == back
         return latent, symbols.reshape(shape)
 
     def content(self, latent, symbols, *, by_class):
         """Return what the zstd frame holds."""
-        values = []
+        values, escaped = [], []
+
+        def stored(value):
+            if -127 <= value <= 127:
+                return 2 * value - 1 if value > 0 else -2 * value
+            escaped.append(value)
+            return 255
+
         for c in range(latent.shape[0]):
             for z, coefficient in enumerate(self.tables["prediction"]):
                 previous = 0
@@ -104,11 +133,19 @@ class Payload:
                     values.append((residual + 2**31) % 2**32 - 2**31)
                     previous = value
         flat = symbols.reshape(-1).tolist()
-        num_weights = symbols.shape[-1]
-        values += [flat[position] for position in self.stored_positions(latent, num_weights, by_class=by_class)]
-        small = bytes(value % 256 if -127 <= value <= 127 else 0x80 for value in values)
-        escaped = [value for value in values if not -127 <= value <= 127]
-        return small + b"".join(value.to_bytes(4, "little", signed=True) for value in escaped)
+        sparse, dense = self.stored_positions(latent, symbols.shape[-1], by_class=by_class)
+        content = bytes(map(stored, values + [flat[position] for position in dense]))
+        if by_class:
+            zeros, nonzero = 0, []
+            for position in sparse:
+                if flat[position]:
+                    content += b"\xff" * (zeros // 255) + bytes([zeros % 255])
+                    nonzero.append(flat[position])
+                    zeros = 0
+                else:
+                    zeros += 1
+            content += b"\xff" * (zeros // 255) + bytes([zeros % 255]) + bytes(map(stored, nonzero))
+        return content + b"".join(value.to_bytes(4, "little", signed=True) for value in reversed(escaped))
 
     def write(self, latent, symbols, *, by_class):
         """Return a payload."""

@@ -6,11 +6,9 @@ The file holds everything that the test needs, tables included, so that it does 
 from pathlib import Path
 
 import numpy as np
-from conftest import _as_mapping, _make_symbols, _make_tables
+from conftest import Payload, _as_mapping, _make_symbols, _make_tables
 
 from hscodec.coding.fixedpoint import scale_classes
-from hscodec.coding.order import sort_symbols
-from hscodec.coding.payload import _compress, latent_residuals
 
 QUALITY = 437
 SHAPE = (2, 10, 20)
@@ -23,9 +21,9 @@ def main() -> None:
     symbols.latent[1, -1] = [-5000, 200, 1]
     symbols.weights.flat[::37] = [-(2**31), 2**31 - 1, -128, 128, 1000, -1000, 2**20, -(2**20), 300, 400, 500]
     classes = scale_classes(tables, symbols.latent, QUALITY, SHAPE[-1])
-    residuals = latent_residuals(symbols.latent, tables.prediction).transpose(0, 2, 1).reshape(-1)
-    by_class = _compress(residuals, sort_symbols(symbols.weights, classes))
-    plain = _compress(residuals, symbols.weights.reshape(-1))
+    documented = Payload(_as_mapping(tables), QUALITY)
+    by_class = documented.write(symbols.latent, symbols.weights, by_class=True)
+    plain = documented.write(symbols.latent, symbols.weights, by_class=False)
     np.savez_compressed(
         Path(__file__).parents[1] / "data" / "payload-golden.npz",
         quality=np.array(QUALITY),

@@ -152,10 +152,11 @@ def test_bad_payloads_are_refused(chunk):
         "one symbol less": frame(small[:-1]),
         "one symbol more": frame(small + b"\0"),
         "an escape too many": frame(small + (1000).to_bytes(4, "little")),
-        "an escape too few": frame(b"\x80" + small[1:]),
-        "half an escape": frame(b"\x80" + small[1:] + b"\1\2"),
-        "an escape without need": frame(b"\x80" + small[1:] + bytes(4)),
+        "an escape too few": frame(b"\xff" + small[1:]),
+        "half an escape": frame(b"\xff" + small[1:] + b"\1\2"),
+        "an escape without need": frame(b"\xff" + small[1:] + bytes(4)),
         "more escapes than symbols": frame(small + bytes(4 * (num_symbols + 1))),
+        "nothing but runs that go on": frame(b"\xff" * num_symbols),
     }
     assert_equal(unpack(valid, Order.PLAIN, tables, QUALITY, shape=SHAPE), symbols.latent, symbols.weights)
     for name, payload in bad.items():
