@@ -5,21 +5,21 @@ from click.testing import CliRunner
 from benchmarks import roundtrip
 
 
-def test_round_trip_of_a_folder(speech, tiny_model_path, tmp_path):
-    folder = tmp_path / "sounds"
-    folder.mkdir()
-    (folder / "speech.flac").write_bytes(speech.read_bytes())
-    out = tmp_path / "roundtrip.json"
+def run(folder, tiny_model_path, out):
     options = [str(folder), "--qualities", "3,7", "--model", str(tiny_model_path), "--out", str(out)]
-    outcome = CliRunner().invoke(roundtrip.main, options)
+    return CliRunner().invoke(roundtrip.main, options)
+
+
+def test_round_trip_of_a_folder(corpus, tiny_model_path, tmp_path):
+    out = tmp_path / "roundtrip.json"
+    outcome = run(corpus[1], tiny_model_path, out)
     assert outcome.exit_code == 0, outcome.output
     written = json.loads(out.read_text())
-    assert written["failed"] == 0
+    assert (written["files"], written["failed"]) == (1, 0)
     assert [row["quality"] for row in written["rows"]] == [3, 7]
     assert all(row["ok"] and row["file_bytes"] > 0 for row in written["rows"])
 
 
-def test_a_loss_is_a_failure(speech, tiny_model_path, tmp_path, monkeypatch):
-    monkeypatch.setattr(roundtrip, "check", lambda *_: {"quality": 5.0, "file_bytes": 1, "seconds": 1.0, "ok": False})
-    options = [str(speech.parent), "--qualities", "5", "--model", str(tiny_model_path), "--out", str(tmp_path / "o")]
-    assert CliRunner().invoke(roundtrip.main, options).exit_code == 1
+def test_a_loss_is_a_failure(corpus, tiny_model_path, tmp_path, monkeypatch):
+    monkeypatch.setattr(roundtrip, "check", lambda *_: {"quality": 3.0, "file_bytes": 1, "seconds": 1.0, "ok": False})
+    assert run(corpus[0], tiny_model_path, tmp_path / "out.json").exit_code == 1
