@@ -9,6 +9,7 @@ import torch
 
 from hscodec.codec.symbols import SymbolReader
 from hscodec.coding.payload import ChunkSymbols
+from hscodec.errors import FormatError
 from hscodec.inr.coordinates import first_sample_of_hop
 from hscodec.inr.lapped import LappedSiren
 from hscodec.model import Precision
@@ -48,12 +49,17 @@ class Decoder:
         rate: Output rate (Hz); None keeps the file's.
         device: Where the networks run.
 
+    Raises:
+        FormatError: Chunks are missing: what follows would be rendered in the wrong place.
+
     Attributes:
         rate: Output rate (Hz).
         num_samples: Length of each channel at that rate.
     """
 
     def __init__(self, source: SymbolReader, model: Model, *, rate: int | None = None, device: torch.device) -> None:
+        if not source.is_contiguous:
+            raise FormatError("chunks are missing; `hscodec verify` says which seconds")
         header = source.header
         self.rate = rate or header.sample_rate
         self.num_samples = scaled_length(source.num_samples, header.sample_rate, self.rate)

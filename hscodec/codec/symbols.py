@@ -48,6 +48,12 @@ class SymbolReader:
         """Length of each channel at the file's rate."""
         return self._container.num_samples
 
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether the chunks follow one another from segment 0 on, none missing between them."""
+        stops = [0, *(chunk.stop_segment for chunk in self._container.chunks)]
+        return all(chunk.first_segment == stop for chunk, stop in zip(self._container.chunks, stops, strict=False))
+
     def first_segment(self, index: int) -> int:
         """Return how many segments stand before chunk `index`."""
         return self._container.chunks[index].first_segment

@@ -128,3 +128,11 @@ def test_a_file_without_chunks(tiny_model):
     decoder = Decoder(symbol_reader(tiny_model), tiny_model, device=CPU)
     assert decoder.num_samples == 0
     assert list(decoder.blocks()) == []
+
+
+def test_a_file_with_a_gap_is_refused(long_file, tiny_model):
+    content = long_file.read_bytes()
+    first, second = ContainerReader(io.BytesIO(content)).chunks
+    source = SymbolReader(ContainerReader(io.BytesIO(content[: first.offset] + content[second.offset :])), tiny_model)
+    with pytest.raises(FormatError, match="chunks are missing"):
+        Decoder(source, tiny_model, device=CPU)
