@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run from a ch
 from benchmarks.options import ListOf
 from benchmarks.results import load
 from benchmarks.summary import Summary
-from benchmarks.tables import markdown
+from benchmarks.tables import insert, markdown
 from hscodec.errors import HscodecError
 
 
@@ -31,14 +31,29 @@ from hscodec.errors import HscodecError
     help="What a peer's rate counts: without or with its container. hscodec's files always count in full.",
 )
 @click.option("--table", type=click.Path(dir_okay=False, path_type=Path), help="Markdown file to write, else stdout.")
+@click.option(
+    "--insert",
+    "documents",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Markdown file with marks between which the first tables go; may be repeated.",
+)
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="SVG file to write.")
 def main(
-    results: tuple[Path, ...], at: tuple[float, ...], anchor: str, counted: str, table: Path | None, plot: Path | None
+    results: tuple[Path, ...],
+    at: tuple[float, ...],
+    anchor: str,
+    counted: str,
+    table: Path | None,
+    documents: tuple[Path, ...],
+    plot: Path | None,
 ) -> None:
     """Compare the codecs in RESULTS, made by rd.py."""
     try:
         summary = Summary([load(path) for path in results], counted=counted)
         text = markdown(summary, at_kbps=at, anchor=anchor)
+        for document in documents:
+            insert(summary, document, at_kbps=at, anchor=anchor)
         if plot is not None:
             from benchmarks.plots import draw
 

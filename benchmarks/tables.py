@@ -1,10 +1,15 @@
 """The Markdown table of a rate-distortion measurement."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 from benchmarks.scores import METRICS
 from benchmarks.summary import Summary
+from hscodec.errors import HscodecError
+
+BEGIN = "<!-- quality-table: written by benchmarks/report.py --insert -->"
+END = "<!-- /quality-table -->"
 
 
 def markdown(summary: Summary, *, at_kbps: tuple[float, ...], anchor: str) -> str:
@@ -19,6 +24,22 @@ def markdown(summary: Summary, *, at_kbps: tuple[float, ...], anchor: str) -> st
     blocks += [_table(summary, metric, at_kbps, anchor) for metric in summary.metrics]
     blocks.append("\n".join(["### Provenance", "", *(_run(run) for run in summary.runs)]))
     return "\n\n".join(blocks) + "\n"
+
+
+def insert(summary: Summary, document: Path, *, at_kbps: tuple[float, ...], anchor: str, metrics: int = 3) -> None:
+    """Replace what stands between the marks of a document by the tables of the first metrics.
+
+    Raises:
+        HscodecError: The document has no such marks.
+    """
+    text = document.read_text()
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise HscodecError(f"{document} does not hold {BEGIN} and {END}")
+    blocks = [_introduction(summary, anchor)]
+    blocks += [_table(summary, metric, at_kbps, anchor) for metric in summary.metrics[:metrics]]
+    document.write_text("\n\n".join([before + begin, *blocks, end + after]))
 
 
 def _introduction(summary: Summary, anchor: str) -> str:

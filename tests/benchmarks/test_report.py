@@ -3,7 +3,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import provenance, report
+from benchmarks import provenance, report, tables
 from benchmarks.results import SCHEMA
 from benchmarks.summary import Summary
 from hscodec.errors import HscodecError
@@ -111,3 +111,19 @@ def test_committed_results_can_be_reported():
     for path in sorted(folder.glob("*-speech.json")):
         done = CliRunner().invoke(report.main, [str(path)])
         assert done.exit_code == 0 and "### PESQ-WB" in done.output
+
+
+def test_tables_go_between_the_marks_of_a_document(measured, tmp_path):
+    results, document = tmp_path / "rd.json", tmp_path / "README.md"
+    results.write_text(json.dumps(content(measured)))
+    document.write_text(f"before\n{tables.BEGIN}\nold\n{tables.END}\nafter\n")
+    arguments = [str(results), "--at", "16", "--insert", str(document), "--table", str(tmp_path / "table.md")]
+    for _ in range(2):  # a second time changes nothing
+        assert CliRunner().invoke(report.main, arguments).exit_code == 0
+        text = document.read_text()
+        assert text.startswith("before\n") and text.endswith("\nafter\n")
+        assert "old" not in text
+        assert text.count("PESQ-WB") == 1
+    document.write_text("no marks")
+    outcome = CliRunner().invoke(report.main, arguments)
+    assert outcome.exit_code == 1 and "does not hold" in outcome.output
