@@ -189,7 +189,8 @@ def model_folders() -> Iterator[Path]:
         if folder:
             yield Path(folder)
     package = Path(__file__).resolve().parent
-    yield package.parent / "models"
+    if (package.parent / "pyproject.toml").is_file():  # a checkout; beside an installed package stand other packages
+        yield package.parent / "models"
     yield package / "_models"
 
 
