@@ -74,6 +74,11 @@ class Hypernetwork(nn.Module):
     def _level(self, quality: torch.Tensor) -> torch.Tensor:
         return self.config.level(quality).view(-1, 1, 1)
 
+    @staticmethod
+    def _each(quality: float | torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """Return the quality of each item as a tensor [B], from one for all or one for each."""
+        return torch.as_tensor(quality, dtype=torch.float32, device=items.device).expand(items.shape[0])
+
     def forward(self, theta: torch.Tensor, quality: torch.Tensor, mask: torch.Tensor) -> TrainingOutput:
         """Run the differentiable stand-in for encoding and decoding.
 
@@ -115,32 +120,24 @@ class Hypernetwork(nn.Module):
             weight_bits=weight_bits.sum((1, 2)),
         )
 
-    def precision_of(self, theta: torch.Tensor, quality: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the rounded latent, times its step, and the step sizes of weights, each item at its own quality.
-
-        Shape:
-            theta: [B, S, K], S even
-            quality: [B]
-            returns: [B, S/2, Z] and [B, S, K]
-        """
-        level, latent_step = self._level(quality), self.prior.step(quality)
-        latent = torch.round(self.encoder(theta * WEIGHT_UNIT, level, latent_step)) * latent_step
-        return latent, torch.exp(self.decoder(latent, level)[0])
-
-    def encode_latent(self, theta: torch.Tensor, quality: float) -> torch.Tensor:
+    def encode_latent(self, theta: torch.Tensor, quality: float | torch.Tensor) -> torch.Tensor:
         """Return the precision latent's symbols, int32.
+
+        Args:
+            theta: Instance weights.
+            quality: Quality in [0, 10], one for all or one for each channel.
 
         Shape:
             theta: [C, S, K], S even
             returns: [C, S/2, Z]
         """
-        each = torch.full((theta.shape[0],), float(quality), device=theta.device)
+        each = self._each(quality, theta)
         latent = self.encoder(theta * WEIGHT_UNIT, self._level(each), self.prior.step(each))
         return torch.round(latent).clamp(-MAX_SYMBOL, MAX_SYMBOL).to(torch.int32)
 
-    def decode_precision(self, latent: torch.Tensor, quality: float) -> Precision:
-        """Return step sizes and features of a chunk from its latent [C, S/2, Z]."""
-        each = torch.full((latent.shape[0],), float(quality), device=latent.device)
+    def decode_precision(self, latent: torch.Tensor, quality: float | torch.Tensor) -> Precision:
+        """Return step sizes and features of a chunk from its latent [C, S/2, Z]; quality as in `encode_latent`."""
+        each = self._each(quality, latent)
         log_step, features = self.decoder(latent * self.prior.step(each), self._level(each))
         return Precision(torch.exp(log_step), features)
 
@@ -172,7 +169,7 @@ class Hypernetwork(nn.Module):
         """
         num_weights = symbols.shape[-1]
         padded = nn.functional.pad(symbols.to(precision.step.dtype), (0, self.config.num_weights - num_weights))
-        each = torch.full((symbols.shape[0],), float(quality), device=symbols.device)
+        each = self._each(quality, symbols)
         refined = self.refinement(padded, precision.step, precision.features, self._level(each))
         return refined[..., :num_weights] / WEIGHT_UNIT
 
@@ -181,7 +178,7 @@ class Hypernetwork(nn.Module):
 
         It predicts what the payload of a chunk will cost, and is measured against it in the tests.
         """
-        each = torch.full((latent.shape[0],), float(quality), device=latent.device)
+        each = self._each(quality, latent)
         values = latent.to(torch.float32)
         previous = torch.cat([torch.zeros_like(values[:, :1]), values[:, :-1]], 1)
         latent_bits = self.prior.bits(values, previous, each).sum().item()

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from hscodec.cli import console, options, paths
-from hscodec.errors import FormatError, HscodecError
+from hscodec.errors import HscodecError
 
 
 @click.command(short_help="What .hsnd files say about themselves.")
@@ -42,16 +42,12 @@ def describe(path: Path) -> dict[str, Any]:
     Raises:
         FormatError: It is not a `.hsnd` file, or its header is damaged.
     """
-    from hscodec.container import ContainerReader
+    from hscodec.container import open_container
     from hscodec.container.format import NO_MODEL, VERSION_MAJOR
     from hscodec.registry import model_name_by_id
 
-    try:
-        with path.open("rb") as file:
-            container = ContainerReader(file)
-    except OSError as error:
-        raise FormatError(f"{path}: {error.strerror}") from error
-    header = container.header
+    with open_container(path) as container:
+        header = container.header
     file_bytes = path.stat().st_size
     duration_s = container.num_samples / header.sample_rate
     has_model = header.model_id != NO_MODEL

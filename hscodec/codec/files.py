@@ -14,7 +14,7 @@ from hscodec.codec.decoder import Decoder
 from hscodec.codec.encoder import EncodedChunk, Encoder, file_num_weights
 from hscodec.codec.symbols import SymbolReader
 from hscodec.container.format import FileHeader
-from hscodec.container.reader import ContainerReader
+from hscodec.container.reader import open_container
 from hscodec.container.writer import ContainerWriter
 from hscodec.device import choose_device
 from hscodec.errors import AudioError, FormatError, HscodecError
@@ -153,12 +153,7 @@ def decode_file(
     if rate is not None and not MIN_OUTPUT_RATE_HZ <= rate <= MAX_OUTPUT_RATE_HZ:
         limits = f"{MIN_OUTPUT_RATE_HZ} and {MAX_OUTPUT_RATE_HZ} Hz"
         raise HscodecError(f"the output rate must be between {limits}, not {rate}")
-    try:
-        file = open(source, "rb")
-    except OSError as error:
-        raise FormatError(f"{source}: {error.strerror}") from error
-    with file:
-        container = ContainerReader(file)
+    with open_container(source) as container:
         if container.index_was_rebuilt:
             raise FormatError(f"{source} is cut short or damaged; `hscodec verify` says where")
         header = container.header

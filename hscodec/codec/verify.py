@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hscodec.codec.symbols import SymbolReader
-from hscodec.container.reader import ContainerReader
+from hscodec.container.reader import ContainerReader, open_container
 from hscodec.errors import FormatError
 from hscodec.registry import load_model_by_id
 
@@ -51,12 +51,7 @@ def verify_file(path: str | Path) -> VerifyResult:
         FormatError: The file is not `.hsnd`, or its header is damaged.
         ModelError: The model that it needs is not installed.
     """
-    try:
-        source = open(path, "rb")
-    except OSError as error:
-        raise FormatError(f"{path}: {error.strerror}") from error
-    with source:
-        container = ContainerReader(source)
+    with open_container(path) as container:
         problems = []
         if container.index_was_rebuilt:
             problems.append(Problem(None, 0.0, 0.0, "the seek index is missing or wrong: cut short or damaged"))

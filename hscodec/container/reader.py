@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 from hscodec.container.format import (
@@ -169,6 +171,21 @@ class ChunkStream:
         if trailer.index != tuple(index) or not _is_plausible(trailer, self.header):
             raise FormatError("trailer: it contradicts the header or the chunks")
         self.num_samples = trailer.num_samples
+
+
+@contextlib.contextmanager
+def open_container(path: str | Path) -> Iterator[ContainerReader]:
+    """Open a file and yield a reader of it; the file is closed at the end of the block.
+
+    Raises:
+        FormatError: If the file cannot be read, or there is no header.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            container = ContainerReader(stack.enter_context(open(path, "rb")))
+        except OSError as error:
+            raise FormatError(f"{path}: {error.strerror}") from error
+        yield container
 
 
 def iter_chunks(stream: BinaryIO) -> ChunkStream:

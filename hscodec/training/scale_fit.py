@@ -11,7 +11,7 @@ from torch import nn
 
 from hscodec.hypernet.likelihood import symbol_bits
 from hscodec.inr.lapped import LappedSiren
-from hscodec.model import CODING_DEAD_ZONE, WEIGHT_UNIT, Hypernetwork, round_with_dead_zone
+from hscodec.model import CODING_DEAD_ZONE, Hypernetwork
 from hscodec.training.data import SAMPLE_RATE, Batch
 from hscodec.training.schedule import learning_rate
 
@@ -60,7 +60,8 @@ def _rates_kbps(network: Hypernetwork, batch: Batch) -> torch.Tensor:
         )
         counts = torch.from_numpy(batch.num_weights).to(device)
         mask = (torch.arange(theta.shape[-1], device=device) < counts[:, None])[:, None, :].float()
-        latent, step = network.precision_of(theta * mask, quality)
-        symbols = round_with_dead_zone(theta * mask * WEIGHT_UNIT / step, CODING_DEAD_ZONE)
-    bits = symbol_bits(symbols, network.scale(latent, quality), CODING_DEAD_ZONE) * mask
+        latent = network.encode_latent(theta * mask, quality)
+        symbols = network.quantize(theta * mask, network.decode_precision(latent, quality)).to(theta.dtype)
+        dequantized = latent * network.prior.step(quality)
+    bits = symbol_bits(symbols, network.scale(dequantized, quality), CODING_DEAD_ZONE) * mask
     return bits.sum((1, 2)) / (theta.shape[1] / 50) / 1000 + 1e-3
