@@ -1,10 +1,13 @@
-"""A random small model that every machine can make, and a sentence of speech."""
+"""A random small model that every machine can make, a sentence of speech, and the second implementation."""
 
 import hashlib
+import importlib.util
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -73,3 +76,14 @@ def tiny_model(tiny_model_path: Path) -> Model:
 def speech() -> Path:
     """Six seconds of LJSpeech: mono, 22,050 Hz."""
     return Path(__file__).parent / "data" / "speech.flac"
+
+
+@pytest.fixture(scope="session")
+def reference() -> ModuleType:
+    """Return `reference/hsnd_numpy.py`; loaded by path, because tests are no package."""
+    path = Path(__file__).parent / "reference" / "hsnd_numpy.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec and spec.loader
+    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)  # where dataclasses look for it
+    spec.loader.exec_module(module)
+    return module

@@ -39,6 +39,7 @@ def runs_byte_length(content: np.ndarray, num_symbols: int) -> tuple[int, int]:
     Raises:
         FormatError: The runs do not end where the symbols do.
     """
+    content = content[: num_symbols + 1]  # no run takes more bytes than the symbols that it and its value stand for
     is_end = content < RUN_GOES_ON
     # An end stands for its value too. The last has none, as if one more symbol followed.
     covered = np.cumsum(content.astype(np.int64) + is_end)

@@ -8,13 +8,16 @@ from __future__ import annotations
 import math
 import zlib
 from dataclasses import dataclass, field
-from enum import IntEnum
 from fractions import Fraction
 from struct import Struct
-from struct import error as StructError
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from hscodec import rates
+from hscodec.container.codes import ChunkOrder as ChunkOrder
+from hscodec.container.codes import SampleFormat, TargetNetwork, member
+from hscodec.container.tags import MAX_TAG_BYTES as MAX_TAG_BYTES
+from hscodec.container.tags import TAG as TAG
+from hscodec.container.tags import Tags, pack_tags, unpack_tags
 from hscodec.errors import FormatError
 
 MAGIC = b"\x89HSND\r\n\x1a"
@@ -31,8 +34,8 @@ MAX_SAMPLES = 1 << 40
 MAX_HOP_SECONDS = 60
 MAX_WEIGHTS = 1 << 20
 MAX_QUALITY = 1000
-MAX_TAG_BYTES = 1 << 15
 MAX_CHUNK_SEGMENTS = 2000
+MAX_CHUNK_SYMBOLS = 1 << 22
 MAX_CHUNK_PAYLOAD_BYTES = 1 << 26
 MAX_CHUNKS = 1 << 20
 MAX_SEGMENTS = MAX_CHUNKS * MAX_CHUNK_SEGMENTS
@@ -40,7 +43,6 @@ MAX_SEGMENTS = MAX_CHUNKS * MAX_CHUNK_SEGMENTS
 HEADER_PREFIX = Struct("<8sBBHH")
 """The first fields of `HEADER`: enough to know whether this is a file we read, and how long its header is."""
 HEADER = Struct("<8sBBHHBB16sQIIIfIHH")
-TAG = Struct("<BH")
 CHUNK_HEADER = Struct("<4sIHBBI8s")
 INDEX_ENTRY = Struct("<IH")
 TRAILER_COUNTS = Struct("<IQ")
@@ -57,24 +59,12 @@ NO_MODEL = bytes(16)
 DIGEST_BYTES = 8
 
 HEADER_RESERVED_FLAGS = 0x00FF
+HEADER_SAMPLE_FORMAT_SHIFT = 8
 CHUNK_FLAG_LAST = 0x01
 CHUNK_RESERVED_FLAGS = 0x0E
 
 _U32_MAX = (1 << 32) - 1
 _F32 = Struct("<f")
-
-
-class TargetNetwork(IntEnum):
-    """Family of target network whose weights the file holds. Codes that are not named here are reserved."""
-
-    LAPPED_SIREN = 0
-
-
-class ChunkOrder(IntEnum):
-    """Order of the weight symbols inside a payload. Codes that are not named here are reserved."""
-
-    PLAIN = 0
-    BY_CLASS = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +81,7 @@ class FileHeader:
         gain: Factor on decoded samples; rounded to float32 here, so that encoder and decoder use the same number.
         model_id: First 16 bytes of the SHA-256 of the model file; `NO_MODEL` if no pretrained model is needed.
         target_network: Family of the target network.
+        sample_format: How the samples that were encoded had been stored.
         tags: (key, value) pairs, in order. Keys may repeat and have 1 to 255 bytes in UTF-8.
         minor: Minor version of the file that was read. `pack` always writes `VERSION_MINOR`.
 
@@ -107,7 +98,8 @@ class FileHeader:
     gain: float = 1.0
     model_id: bytes = NO_MODEL
     target_network: TargetNetwork = TargetNetwork.LAPPED_SIREN
-    tags: tuple[tuple[str, str], ...] = ()
+    sample_format: SampleFormat = SampleFormat.UNKNOWN
+    tags: Tags = ()
     minor: int = field(default=VERSION_MINOR, compare=False)
 
     def __post_init__(self) -> None:
@@ -122,17 +114,18 @@ class FileHeader:
         if len(self.model_id) != len(NO_MODEL):
             raise FormatError(f"model id has {len(self.model_id)} bytes, not {len(NO_MODEL)}")
         object.__setattr__(self, "gain", _checked_gain(self.gain))
-        object.__setattr__(self, "target_network", _member(TargetNetwork, self.target_network, "target network"))
-        _pack_tags(self.tags)
+        object.__setattr__(self, "target_network", member(TargetNetwork, self.target_network, "target network"))
+        pack_tags(self.tags)
 
     def pack(self) -> bytes:
         """Return the header's bytes, checksum included."""
-        tags = _pack_tags(self.tags)
+        tags = pack_tags(self.tags)
         header_bytes = HEADER.size + len(tags) + CHECKSUM.size
         num_samples = UNKNOWN_NUM_SAMPLES if self.num_samples is None else self.num_samples
+        flags = self.sample_format << HEADER_SAMPLE_FORMAT_SHIFT
         fixed = HEADER.pack(
-            MAGIC, VERSION_MAJOR, VERSION_MINOR, 0, header_bytes, self.target_network, self.num_channels, self.model_id,
-            num_samples, self.sample_rate, self.hop_seconds.numerator, self.hop_seconds.denominator,
+            MAGIC, VERSION_MAJOR, VERSION_MINOR, flags, header_bytes, self.target_network, self.num_channels,
+            self.model_id, num_samples, self.sample_rate, self.hop_seconds.numerator, self.hop_seconds.denominator,
             self.gain, self.num_weights, self.quality, len(self.tags),
         )
         return fixed + tags + CHECKSUM.pack(zlib.crc32(fixed + tags))
@@ -154,7 +147,7 @@ class FileHeader:
             raise FormatError(f"header: reserved bits are set (flags {flags:#06x})")
         if not hop_denominator or math.gcd(hop_numerator, hop_denominator) != 1:
             raise FormatError(f"hop of {hop_numerator}/{hop_denominator} s is not a fraction in lowest terms")
-        tags, tags_stop = _unpack_tags(data[: -CHECKSUM.size], num_tags)
+        tags, tags_stop = unpack_tags(data[: -CHECKSUM.size], HEADER.size, num_tags)
         # A later minor version may append fields behind the tags; of our own version, nothing can stand there.
         if minor <= VERSION_MINOR and tags_stop != len(data) - CHECKSUM.size:
             raise FormatError("header: unexpected bytes behind the tags")
@@ -162,7 +155,8 @@ class FileHeader:
             sample_rate=sample_rate, num_channels=num_channels, num_weights=num_weights, quality=quality, gain=gain,
             num_samples=None if num_samples == UNKNOWN_NUM_SAMPLES else num_samples,
             hop_seconds=Fraction(hop_numerator, hop_denominator), model_id=model_id,
-            target_network=_member(TargetNetwork, target_network, "target network"), tags=tags, minor=minor,
+            target_network=member(TargetNetwork, target_network, "target network"), tags=tags, minor=minor,
+            sample_format=_sample_format(flags),
         )
 
     def max_num_samples(self, num_segments: int) -> int:
@@ -173,6 +167,15 @@ class FileHeader:
         if num_segments == 0:
             return 0
         return min(MAX_SAMPLES, math.floor((num_segments - 1) * self.hop_seconds * self.sample_rate + Fraction(1, 2)))
+
+    def check_chunk(self, num_segments: int) -> None:
+        """Hold the size of a chunk against its cap: C * S * K weight symbols are what a decoder must keep at once.
+
+        Raises:
+            FormatError: If the chunk has more than `MAX_CHUNK_SYMBOLS`.
+        """
+        num_symbols = self.num_channels * num_segments * self.num_weights
+        _check_range("weight symbols in a chunk", num_symbols, 1, MAX_CHUNK_SYMBOLS)
 
     def check_num_samples(self, num_samples: int, num_segments: int) -> None:
         """Hold the final length of the file against this header and the segments that were stored.
@@ -215,7 +218,7 @@ class ChunkHeader:
             raise FormatError(f"chunk starts at segment {self.first_segment}, which is odd")
         _check_range("first segment", self.first_segment, 0, MAX_SEGMENTS - self.num_segments)
         _check_range("payload bytes", self.payload_bytes, 1, MAX_CHUNK_PAYLOAD_BYTES)
-        object.__setattr__(self, "order", _member(ChunkOrder, self.order, "symbol order"))
+        object.__setattr__(self, "order", member(ChunkOrder, self.order, "symbol order"))
         if len(self.symbol_digest) != DIGEST_BYTES:
             raise FormatError(f"symbol digest has {len(self.symbol_digest)} bytes, not {DIGEST_BYTES}")
 
@@ -248,7 +251,7 @@ class ChunkHeader:
         if flags & CHUNK_RESERVED_FLAGS:
             raise FormatError(f"reserved bits are set (chunk flags {flags:#04x})")
         return cls(
-            first_segment=first_segment, num_segments=num_segments, order=_member(ChunkOrder, order, "symbol order"),
+            first_segment=first_segment, num_segments=num_segments, order=member(ChunkOrder, order, "symbol order"),
             payload_bytes=payload_bytes, symbol_digest=symbol_digest, is_last=bool(flags & CHUNK_FLAG_LAST),
         )
 
@@ -363,6 +366,11 @@ def _check_segments(num_segments: int) -> None:
         raise FormatError(f"chunk of {num_segments} segments, which is odd")
 
 
+def _sample_format(flags: int) -> SampleFormat:
+    code = flags >> HEADER_SAMPLE_FORMAT_SHIFT & 0x0F
+    return SampleFormat(code) if code <= max(SampleFormat) else SampleFormat.UNKNOWN  # a later version may know more
+
+
 def _checked_gain(gain: float) -> float:
     try:
         rounded = _F32.unpack(_F32.pack(gain))[0]
@@ -371,43 +379,3 @@ def _checked_gain(gain: float) -> float:
     if not (math.isfinite(rounded) and rounded > 0):
         raise FormatError(f"gain {gain} is not a positive float32")
     return rounded
-
-
-_Code = TypeVar("_Code", bound=IntEnum)
-
-
-def _member(codes: type[_Code], value: int, what: str) -> _Code:
-    try:
-        return codes(value)
-    except ValueError:
-        raise FormatError(f"{what} {value} is reserved: the file may need a newer version") from None
-
-
-def _pack_tags(tags: tuple[tuple[str, str], ...]) -> bytes:
-    packed = bytearray()
-    for key, value in tags:
-        try:
-            key_data, value_data = key.encode(), value.encode()
-        except UnicodeEncodeError:
-            raise FormatError(f"tag {key!r} cannot be written as UTF-8") from None
-        _check_range("tag key bytes", len(key_data), 1, 255)
-        _check_range("tag bytes", len(packed) + TAG.size + len(key_data) + len(value_data), 0, MAX_TAG_BYTES)
-        packed += TAG.pack(len(key_data), len(value_data)) + key_data + value_data
-    return bytes(packed)
-
-
-def _unpack_tags(data: bytes, num_tags: int) -> tuple[tuple[tuple[str, str], ...], int]:
-    """Read the tags of a header without its checksum; return them and where they stop."""
-    tags = []
-    stop = HEADER.size
-    try:
-        for _ in range(num_tags):
-            key_bytes, value_bytes = TAG.unpack_from(data, stop)
-            start = stop + TAG.size
-            stop = start + key_bytes + value_bytes
-            tags.append((data[start : start + key_bytes].decode(), data[start + key_bytes : stop].decode()))
-    except (StructError, UnicodeDecodeError):
-        raise FormatError("header: the tags are longer than the header, or not UTF-8") from None
-    if stop > len(data):
-        raise FormatError("header: the tags are longer than the header")
-    return tuple(tags), stop

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from hscodec.container.format import (
     CHECKSUM,
@@ -34,6 +34,14 @@ READ_BLOCK_BYTES = 1 << 16
 
 MAX_SCAN_PASSES = 16
 """A scan gives up after checksumming, in vain, this many times the bytes of the file: hostile markers cost no more."""
+
+
+class ByteSource(Protocol):
+    """All that is asked of a stream."""
+
+    def read(self, num_bytes: int, /) -> bytes:
+        """Return up to `num_bytes`, none only at the end."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,7 @@ class ContainerReader:
 
     Attributes:
         header: The file header.
+        file_bytes: Size of the source.
         chunks: One entry per chunk, in order of segments, none overlapping.
         index_was_rebuilt: Whether the trailer was missing or wrong: the file is truncated, damaged, or has bytes added.
         declared_num_samples: Length of each channel according to header or trailer; None if neither is left to say it.
@@ -84,7 +93,7 @@ class ContainerReader:
     def __init__(self, source: BinaryIO) -> None:
         self._source = source
         source.seek(0, io.SEEK_END)
-        size = source.tell()
+        self.file_bytes = size = source.tell()
         source.seek(0)
         self.header = read_header(source)
         start = source.tell()
@@ -123,6 +132,7 @@ class ContainerReader:
         is_last = entry is self.chunks[-1]
         if found != (entry.byte_length, entry.first_segment, entry.num_segments) or (header.is_last and not is_last):
             raise FormatError(f"{name}: its header contradicts the index, the file is damaged")
+        self.header.check_chunk(header.num_segments)
         return _read_body(self._source, packed, header, name)
 
 
@@ -139,11 +149,16 @@ class ChunkStream:
         FormatError: If there is no header that can be read; from `next()`, if the stream is truncated or damaged.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self.header = read_header(stream)
+    def __init__(self, stream: ByteSource) -> None:
+        self._stream = _CountingStream(stream)
+        self.header = read_header(self._stream)
         self.num_samples = self.header.num_samples
         self._chunks = self._read_all()
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes taken from the stream so far."""
+        return self._stream.bytes_read
 
     def __iter__(self) -> Iterator[Chunk]:
         return self
@@ -162,6 +177,7 @@ class ChunkStream:
             header = _unpack_chunk_header(packed, name)
             if has_last or header.first_segment != stop_segment or len(index) == MAX_CHUNKS:
                 raise FormatError(f"{name}: it does not continue the previous chunk")
+            self.header.check_chunk(header.num_segments)
             chunk = _read_body(self._stream, packed, header, name)
             index.append(IndexEntry(header.byte_length, header.num_segments))
             stop_segment, has_last = header.stop_segment, header.is_last
@@ -171,6 +187,17 @@ class ChunkStream:
         if trailer.index != tuple(index) or not _is_plausible(trailer, self.header):
             raise FormatError("trailer: it contradicts the header or the chunks")
         self.num_samples = trailer.num_samples
+
+
+class _CountingStream:
+    def __init__(self, stream: ByteSource) -> None:
+        self._stream = stream
+        self.bytes_read = 0
+
+    def read(self, num_bytes: int, /) -> bytes:
+        data = self._stream.read(num_bytes)
+        self.bytes_read += len(data)
+        return data
 
 
 @contextlib.contextmanager
@@ -188,7 +215,7 @@ def open_container(path: str | Path) -> Iterator[ContainerReader]:
         yield container
 
 
-def iter_chunks(stream: BinaryIO) -> ChunkStream:
+def iter_chunks(stream: ByteSource) -> ChunkStream:
     """Read the header of a stream that need not seek, and return an iterator over its chunks.
 
     Raises:
@@ -197,7 +224,7 @@ def iter_chunks(stream: BinaryIO) -> ChunkStream:
     return ChunkStream(stream)
 
 
-def read_header(stream: BinaryIO) -> FileHeader:
+def read_header(stream: ByteSource) -> FileHeader:
     """Read the file header from the current position and stop behind it.
 
     Raises:
@@ -335,7 +362,7 @@ def _unpack_chunk_header(packed: bytes, name: str) -> ChunkHeader:
         raise FormatError(f"{name}: {error}") from None
 
 
-def _read_body(stream: BinaryIO, packed: bytes, header: ChunkHeader, name: str) -> Chunk:
+def _read_body(stream: ByteSource, packed: bytes, header: ChunkHeader, name: str) -> Chunk:
     """Read payload and checksum of the chunk whose header is `packed`, and verify them."""
     payload = _read_exactly(stream, header.payload_bytes, name)
     checksum = CHECKSUM.pack(zlib.crc32(payload, zlib.crc32(packed)))
@@ -344,14 +371,14 @@ def _read_body(stream: BinaryIO, packed: bytes, header: ChunkHeader, name: str) 
     return Chunk(header, payload)
 
 
-def _read_exactly(stream: BinaryIO, num_bytes: int, name: str) -> bytes:
+def _read_exactly(stream: ByteSource, num_bytes: int, name: str) -> bytes:
     data = _read_up_to(stream, num_bytes)
     if len(data) < num_bytes:
         raise FormatError(f"truncated: the file ends inside {name}")
     return data
 
 
-def _read_up_to(stream: BinaryIO, num_bytes: int) -> bytes:
+def _read_up_to(stream: ByteSource, num_bytes: int) -> bytes:
     """Read `num_bytes`, fewer only at the end of the stream; a pipe may deliver them in pieces."""
     pieces = []
     while num_bytes and (piece := stream.read(min(num_bytes, READ_BLOCK_BYTES))):

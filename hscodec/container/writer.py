@@ -78,6 +78,7 @@ class ContainerWriter:
             raise FormatError(f"chunk starts at segment {first_segment}, the previous one stops at {self.num_segments}")
         if len(self._index) == MAX_CHUNKS:
             raise FormatError(f"a file holds at most {MAX_CHUNKS} chunks")
+        self.header.check_chunk(num_segments)
         payload = memoryview(payload).cast("B")
         header = ChunkHeader(
             first_segment=first_segment,

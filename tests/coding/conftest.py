@@ -1,160 +1,39 @@
-"""Random fixed-point tables and symbols, and the payload as docs/format.md describes it, written without our code."""
+"""Random fixed-point tables and symbols, and what docs/format.md says of them."""
 
-import hashlib
 from dataclasses import fields
+from types import ModuleType
 
 import numpy as np
 import pytest
-import zstandard
 
 from hscodec.coding.fixedpoint import FixedPointTables
 from hscodec.coding.payload import ChunkSymbols
+from hscodec.registry import TABLE_PREFIX
 
 
-class Payload:
-    """The section *Payload* of docs/format.md in plain integers; tables by name, as the model file has them."""
+class Documented:
+    """What docs/format.md says of payloads, by the reference implementation, for one model and one quality."""
 
-    def __init__(self, tables: dict[str, np.ndarray], quality: int) -> None:
-        # Python's integers cannot overflow or round.
-        self.tables = {name: table.astype(object) for name, table in tables.items()}
+    def __init__(self, reference: ModuleType, tables: FixedPointTables, quality: int) -> None:
+        self.reference = reference
+        self.tables = {f"{TABLE_PREFIX}{name}": table for name, table in _as_mapping(tables).items()}
         self.quality = quality
-
-    def at(self, table):
-        row = min(self.quality // 100, 9)
-        fraction = self.quality - 100 * row
-        return (table[row] * (100 - fraction) + table[row + 1] * fraction) // 100
-
-    def layer(self, x, matrix, bias):
-        return (x.dot(matrix) + bias) // 2**12
-
-    @staticmethod
-    def near(x, taps):
-        steps, width = x.shape
-        rows = np.zeros((steps, taps * width), object)
-        for t in range(steps):
-            for tap in range(taps):
-                other = t - (taps - 1) // 2 + tap
-                if 0 <= other < steps:
-                    rows[t, tap * width : (tap + 1) * width] = x[other]
-        return rows
-
-    @staticmethod
-    def clip(x, low, high):
-        return np.minimum(np.maximum(x, low), high)
-
-    def relu(self, x):
-        return self.clip(x, 0, 2**22)
-
-    def channel_classes(self, latent, num_weights):
-        t = self.tables
-        x = self.clip(self.clip(latent.astype(object), -(2**20), 2**20) * self.at(t["latent_step"]), -(2**22), 2**22)
-        h = self.relu(self.layer(self.near(x, 5), t["enter"], self.at(t["enter_bias"])))
-        h = np.minimum(h + self.relu(self.layer(self.near(h, 3), t["latent_mix"], t["latent_mix_bias"])), 2**22)
-        p = self.relu(self.layer(h, t["unpair"], t["unpair_bias"]))
-        width = p.shape[1] // 2
-        g = np.zeros((2 * len(p), width), object)
-        g[0::2], g[1::2] = p[:, :width], p[:, width:]
-        g = np.minimum(g + self.relu(self.layer(self.near(g, 3), t["segment_mix"], t["segment_mix_bias"])), 2**22)
-        v = self.layer(g, t["leave"], self.at(t["leave_bias"]))[:, :num_weights]
-        return self.clip((v + 6144) // 768, 0, 15).astype(np.int64)
+        reference.check_tables(self.tables)
 
     def classes(self, latent, num_weights):
-        return np.stack([self.channel_classes(channel, num_weights) for channel in latent])
-
-    def stored_positions(self, latent, num_weights, *, by_class):
-        """Return the positions of symbols stored as runs, and of the others, in stored order."""
-        flat = self.classes(latent, num_weights).reshape(-1)
-        if not by_class:
-            return [], list(range(len(flat)))
-        positions = sorted(range(len(flat)), key=lambda position: flat[position])
-        return [p for p in positions if flat[p] < 7], [p for p in positions if flat[p] >= 7]
+        return self.reference.scale_classes(latent, self.tables, self.quality, num_weights)
 
     def read(self, payload, *, shape, by_class):
-        """Return (latent, symbols)."""
-        channels, segments, num_weights = shape
-        content = zstandard.ZstdDecompressor().decompress(payload)
-        front, back = 0, len(content)
-
-        def next_byte():
-            nonlocal front
-            front += 1
-            return content[front - 1]
-
-        def next_value():
-            nonlocal back
-            byte = next_byte()
-            if byte == 255:
-                back -= 4
-                return int.from_bytes(content[back : back + 4], "little", signed=True)
-            return (byte + 1) // 2 if byte % 2 else -(byte // 2)
-
-        latent = np.zeros((channels, segments // 2, len(self.tables["prediction"])), np.int64)
-        for c in range(channels):
-            for z, coefficient in enumerate(self.tables["prediction"]):
-                previous = 0
-                for t in range(segments // 2):
-                    value = next_value() + ((coefficient * previous + 128) >> 8)
-                    previous = (value + 2**31) % 2**32 - 2**31
-                    latent[c, t, z] = previous
-        symbols = np.zeros(channels * segments * num_weights, np.int64)
-        sparse, dense = self.stored_positions(latent, num_weights, by_class=by_class)
-        for position in dense:
-            symbols[position] = next_value()
-        if by_class:
-            nonzero, place = [], 0
-            while True:
-                while (byte := next_byte()) == 255:
-                    place += 255
-                place += byte
-                if place == len(sparse):
-                    break
-                nonzero.append(sparse[place])
-                place += 1
-            for position in nonzero:
-                symbols[position] = next_value()
-        assert front == back
-        return latent, symbols.reshape(shape)
+        return self.reference.read_payload(payload, shape, int(by_class), self.tables, self.quality)
 
     def content(self, latent, symbols, *, by_class):
-        """Return what the zstd frame holds."""
-        values, escaped = [], []
-
-        def stored(value):
-            if -127 <= value <= 127:
-                return 2 * value - 1 if value > 0 else -2 * value
-            escaped.append(value)
-            return 255
-
-        for c in range(latent.shape[0]):
-            for z, coefficient in enumerate(self.tables["prediction"]):
-                previous = 0
-                for value in latent[c, :, z].tolist():
-                    residual = value - ((coefficient * previous + 128) >> 8)
-                    values.append((residual + 2**31) % 2**32 - 2**31)
-                    previous = value
-        flat = symbols.reshape(-1).tolist()
-        sparse, dense = self.stored_positions(latent, symbols.shape[-1], by_class=by_class)
-        content = bytes(map(stored, values + [flat[position] for position in dense]))
-        if by_class:
-            zeros, nonzero = 0, []
-            for position in sparse:
-                if flat[position]:
-                    content += b"\xff" * (zeros // 255) + bytes([zeros % 255])
-                    nonzero.append(flat[position])
-                    zeros = 0
-                else:
-                    zeros += 1
-            content += b"\xff" * (zeros // 255) + bytes([zeros % 255]) + bytes(map(stored, nonzero))
-        return content + b"".join(value.to_bytes(4, "little", signed=True) for value in reversed(escaped))
+        return self.reference.payload_content(latent, symbols, int(by_class), self.tables, self.quality)
 
     def write(self, latent, symbols, *, by_class):
-        """Return a payload."""
-        return zstandard.ZstdCompressor(level=3).compress(self.content(latent, symbols, by_class=by_class))
+        return self.reference.write_payload(latent, symbols, int(by_class), self.tables, self.quality)
 
-    @staticmethod
-    def digest(latent, symbols):
-        content = latent.astype("<i4").tobytes() + symbols.astype("<i4").tobytes()
-        return hashlib.blake2b(content, digest_size=8).digest()
+    def digest(self, latent, symbols):
+        return self.reference.symbol_digest(latent, symbols)
 
 
 def _as_mapping(tables: FixedPointTables) -> dict[str, np.ndarray]:
@@ -220,6 +99,6 @@ def make_symbols():
 
 
 @pytest.fixture(scope="session")
-def documented():
-    """Return what makes a `Payload` of our tables."""
-    return lambda tables, quality: Payload(_as_mapping(tables), quality)
+def documented(reference):
+    """Return what makes a `Documented` of our tables."""
+    return lambda tables, quality: Documented(reference, tables, quality)

@@ -3,10 +3,12 @@
 The file holds everything that the test needs, tables included, so that it does not depend on how anything is drawn.
 """
 
+import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-from conftest import Payload, _as_mapping, _make_symbols, _make_tables
+from conftest import Documented, _as_mapping, _make_symbols, _make_tables
 
 from hscodec.coding.fixedpoint import scale_classes
 
@@ -21,7 +23,8 @@ def main() -> None:
     symbols.latent[1, -1] = [-5000, 200, 1]
     symbols.weights.flat[::37] = [-(2**31), 2**31 - 1, -128, 128, 1000, -1000, 2**20, -(2**20), 300, 400, 500]
     classes = scale_classes(tables, symbols.latent, QUALITY, SHAPE[-1])
-    documented = Payload(_as_mapping(tables), QUALITY)
+    sys.path.append(str(Path(__file__).parents[1] / "reference"))
+    documented = Documented(import_module("hsnd_numpy"), tables, QUALITY)
     by_class = documented.write(symbols.latent, symbols.weights, by_class=True)
     plain = documented.write(symbols.latent, symbols.weights, by_class=False)
     np.savez_compressed(

@@ -86,11 +86,11 @@ sys.stdout.buffer.write(scale_classes(tables, latent, 437, 960).tobytes())
 """
 
 
-def test_thread_counts_do_not_matter(make_tables):
+def test_thread_counts_do_not_matter(make_tables, documented):
     """At the size of the shipped model, against sums in 64-bit integers."""
     tables = make_tables(channels=16, width=160, num_weights=960, spread=2.0)
     latent = np.random.default_rng(1).integers(-40, 40, (2, 60, 16), dtype=np.int32)
-    expected = _integer_classes(tables, latent, 437).tobytes()
+    expected = documented(tables, 437).classes(latent, 960).astype(np.uint8).tobytes()
     assert scale_classes(tables, latent, 437, 960).tobytes() == expected
     program = WIDE.format(folder=os.path.dirname(__file__))
     for threads in ("1", "2"):
@@ -98,30 +98,6 @@ def test_thread_counts_do_not_matter(make_tables):
         environment = os.environ | dict.fromkeys(names, threads)
         result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
         assert hashlib.sha256(result.stdout).digest() == hashlib.sha256(expected).digest()
-
-
-def _integer_classes(tables, latent, quality):
-    """Scale classes with every product in int64 instead of float64."""
-
-    def at(table):
-        row = min(quality // 100, 9)
-        fraction = quality - 100 * row
-        return (table[row].astype(np.int64) * (100 - fraction) + table[row + 1].astype(np.int64) * fraction) // 100
-
-    def near(x, taps):
-        padded = np.pad(x, ((0, 0), (taps // 2, taps // 2), (0, 0)))
-        return np.concatenate([padded[:, tap : tap + x.shape[1]] for tap in range(taps)], -1)
-
-    def layer(x, matrix, bias):
-        return np.einsum("cti,io->cto", x, matrix.astype(np.int64)) + bias >> 12
-
-    h = np.clip(latent.astype(np.int64) * at(tables.latent_step), -(2**22), 2**22)
-    h = np.clip(layer(near(h, 5), tables.enter, at(tables.enter_bias)), 0, 2**22)
-    h = np.minimum(h + np.clip(layer(near(h, 3), tables.latent_mix, tables.latent_mix_bias), 0, 2**22), 2**22)
-    h = np.clip(layer(h, tables.unpair, tables.unpair_bias), 0, 2**22)
-    h = h.reshape(h.shape[0], -1, h.shape[2] // 2)
-    h = np.minimum(h + np.clip(layer(near(h, 3), tables.segment_mix, tables.segment_mix_bias), 0, 2**22), 2**22)
-    return np.clip((layer(h, tables.leave, at(tables.leave_bias)) + 6144) // 768, 0, 15).astype(np.uint8)
 
 
 @pytest.mark.parametrize("quality", [0, 250, 500, 733, 1000])

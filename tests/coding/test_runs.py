@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -42,3 +44,14 @@ def test_runs_must_end_where_the_symbols_do(content):
 def test_values_must_not_be_zero():
     with pytest.raises(FormatError, match="is zero"):
         from_runs(np.array([1, 1], np.uint8), np.array([0], np.int32), 3)
+
+
+def test_content_behind_the_runs_costs_no_memory():
+    """A frame may be six times as long as its symbols are many."""
+    content = np.zeros(6_000_001, np.uint8)
+    tracemalloc.start()
+    try:
+        assert runs_byte_length(content, 1_000_000) == (1_000_001, 1_000_000)
+        assert tracemalloc.get_traced_memory()[1] < 30_000_000
+    finally:
+        tracemalloc.stop()

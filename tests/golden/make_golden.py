@@ -1,0 +1,273 @@
+"""Adds files to this folder that every later version must still read; see README.md.
+
+Run by hand, with the names of new recipes or without any: `python tests/golden/make_golden.py [NAME ...]`. It never
+changes a file that is there: a recipe whose files exist is refused if named, and passed over if not.
+"""
+
+import hashlib
+import io
+import json
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import soundfile
+from safetensors.numpy import load_file
+
+from hscodec.codec import decode_file, encode_file
+from hscodec.codec.symbols import SymbolReader
+from hscodec.container import ChunkOrder, ContainerReader, ContainerWriter, FileHeader
+from hscodec.registry import Model, load_model
+from hscodec.training.export import model_bytes
+
+FOLDER = Path(__file__).parent
+MANIFEST = FOLDER / "manifest.json"
+TINY = FOLDER / "tiny.safetensors"
+SPEECH = FOLDER.parent / "data" / "speech.flac"
+QUALITY = 437
+PEAK = 0.7
+"""Level of the decoded sounds, so that one tolerance serves all of them."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to make a file.
+
+    Attributes:
+        shows: What the file is there for.
+        make: Called with a factor on the level of its sound; returns the file.
+        model: Name or path of the model.
+    """
+
+    shows: str
+    make: Callable[[float], bytes]
+    model: str = str(TINY)
+
+
+def encoded(
+    seconds: float, rate: int, *, quality: float, num_channels: int = 1, subtype: str = "FLOAT"
+) -> Callable[[float], bytes]:
+    """Return what encodes a falling tone that is amplitude modulated, and noise."""
+    time_s = np.arange(round(seconds * rate))[:, None] / rate
+    tone = 0.7 * np.sin(2 * np.pi * (700 - 400 * time_s) * time_s + np.arange(num_channels)) * np.sin(20 * time_s) ** 2
+    noise = np.random.default_rng(rate).uniform(-0.3, 0.3, (len(time_s), num_channels))
+    return lambda level: encode((tone + noise) * level, rate, quality=quality, model=str(TINY), subtype=subtype)
+
+
+def speech(level: float) -> bytes:
+    """Encode one second of speech with the shipped model."""
+    samples, rate = soundfile.read(SPEECH, start=33_000, frames=22_050, always_2d=True)
+    return encode(samples * level, rate, quality=5.0, model="hsc-1", subtype="PCM_16")
+
+
+def encode(samples: np.ndarray, rate: int, *, quality: float, model: str, subtype: str) -> bytes:
+    """Return the file that `encode_file` makes of samples [T, C]."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "in.wav"), Path(folder, "out.hsnd")
+        soundfile.write(source, samples, rate, subtype=subtype)
+        encode_file(source, target, model=load_model(model), quality=quality, device="cpu")
+        return target.read_bytes()
+
+
+def drawn(*sizes: int, orders: tuple[int, ...] = (1,), large: bool = False, **options: Any) -> Callable[[float], bytes]:
+    """Return what writes chunks of these sizes (segments) by hand, of symbols that are drawn rather than encoded.
+
+    Args:
+        sizes: Segments of each chunk.
+        orders: Order of each chunk; the first ones come again if there are more chunks.
+        large: Draw some values that do not fit a byte, up to the ends of int32.
+        options: For `write`.
+    """
+    random = np.random.default_rng(sum(sizes))
+    chunks = []
+    for index, size in enumerate(sizes):
+        latent = random.laplace(0, 2, (1, size // 2, 4)).round().astype(np.int32)
+        symbols = random.laplace(0, 3 * np.exp(-np.arange(160) / 50), (1, size, 160)).round().astype(np.int32)
+        if large:
+            symbols.flat[5::97] = random.integers(-300, 300, symbols.flat[5::97].size)
+            symbols.flat[7:14] = [127, -127, 128, -128, 2**31 - 1, -(2**31), 2**20]
+            latent.flat[1::5] = random.integers(-300, 300, latent.flat[1::5].size)
+            latent.flat[:4] = [-5000, 128, -128, 2**15]
+            latent.flat[-4:] = [2**31 - 1, -(2**31), -(2**20) - 1, 2**20 + 1]
+        chunks.append((latent, symbols, orders[index % len(orders)]))
+    return lambda level: write(level, chunks, **options)
+
+
+def runs(level: float) -> bytes:
+    """Return a file with runs of zeros about the lengths at which a byte ends, and no run at the end."""
+    latent = np.random.default_rng(1).laplace(0, 2, (1, 40, 4)).round().astype(np.int32)
+    symbols = np.zeros((1, 80, 160), np.int32)
+    _, sparse = reference().stored_positions(latent, symbols.shape, 1, load_file(TINY), QUALITY)
+    places = np.cumsum(np.array([0, 254, 255, 256, 0, 509, 510, 511]) + 1) - 1
+    symbols.flat[sparse[places]] = [1, -1, 2, -2, 3, 127, 200, -1]
+    symbols.flat[sparse[-1]] = 1
+    return write(level, [(latent, symbols, 1)])
+
+
+def write(
+    level: float,
+    chunks: list[tuple[np.ndarray, np.ndarray, int]],
+    *,
+    num_samples: int | None = None,
+    streamed: bool = False,
+    tags: tuple[tuple[str, str], ...] = (),
+) -> bytes:
+    """Return a file of mono sound at 8 kHz, put together by hand.
+
+    Args:
+        level: The gain in its header.
+        chunks: Latent [1, S/2, 4], symbols [1, S, 160] and order of each.
+        num_samples: Length; None is what the segments cover.
+        streamed: Leave the length open in the header, and mark no chunk as the last.
+        tags: Of the file.
+    """
+    header = FileHeader(
+        sample_rate=8000,
+        num_channels=1,
+        num_samples=None,
+        num_weights=160,
+        quality=QUALITY,
+        gain=level,
+        model_id=load_model(TINY).model_id,
+        tags=tags,
+    )
+    total = header.max_num_samples(sum(symbols.shape[1] for _, symbols, _ in chunks))
+    total = total if num_samples is None else num_samples
+    sink = io.BytesIO()
+    with ContainerWriter(sink, header if streamed else replace(header, num_samples=total)) as writer:
+        for index, (latent, symbols, order) in enumerate(chunks):
+            writer.write_chunk(
+                first_segment=writer.num_segments,
+                num_segments=symbols.shape[1],
+                order=ChunkOrder(order),
+                symbol_digest=reference().symbol_digest(latent, symbols),
+                payload=reference().write_payload(latent, symbols, order, load_file(TINY), QUALITY),
+                last=not streamed and index == len(chunks) - 1,
+            )
+        writer.close(num_samples=total)
+    return sink.getvalue()
+
+
+def later_minor(level: float) -> bytes:
+    """Return a file as a later minor version may write it: unused bits set, and a field behind the tags."""
+    data = drawn(4, tags=(("title", "later"),))(level)
+    chunk = int.from_bytes(data[12:14], "little")
+    header = bytearray(data[: chunk - 4] + b"new!")
+    header[9] = 1
+    header[11] = 0xFF
+    header[12:14] = (len(header) + 4).to_bytes(2, "little")
+    payload_bytes = int.from_bytes(data[chunk + 12 : chunk + 16], "little")
+    stop = chunk + 24 + payload_bytes
+    body = bytearray(data[chunk:stop])
+    body[11] |= 0xF0
+    return b"".join(bytes(part) + zlib.crc32(part).to_bytes(4, "little") for part in (header, body)) + data[stop + 4 :]
+
+
+TAGS = (("title", "Frühling 春 🎻"), ("artist", "one"), ("artist", "two"), ("ARTIST", ""), ("note", "a\nb\0c"))
+
+RECIPES = {
+    "mono": Recipe("mono, 16 kHz, quality 5, order by-class", encoded(0.5, 16_000, quality=5, subtype="PCM_16")),
+    "stereo": Recipe("stereo, 44.1 kHz, quality 3.37", encoded(0.25, 44_100, quality=3.37, num_channels=2)),
+    "quality-0": Recipe("quality 0", encoded(0.4, 8000, quality=0)),
+    "quality-10": Recipe("quality 10", encoded(0.4, 8000, quality=10)),
+    "odd-rate": Recipe(
+        "three channels at 11,111 Hz, where a hop is no whole number of samples",
+        encoded(0.2, 11_111, quality=7.5, num_channels=3),
+    ),
+    "plain": Recipe("order plain", drawn(12, orders=(0,))),
+    "streamed": Recipe(
+        "a length that only the trailer says, and no chunk that is marked as the last",
+        drawn(8, 6, num_samples=2000, streamed=True),
+    ),
+    "tags": Recipe("tags: repeated keys, an empty value, text that is not ASCII", drawn(4, tags=TAGS)),
+    "chunks": Recipe("chunks of 2, 4, 8, 30 and 2 segments, in both orders", drawn(2, 4, 8, 30, 2, orders=(0, 1, 1))),
+    "empty": Recipe("a sound of 0 samples", drawn()),
+    "escapes": Recipe("large values in latent and symbols, in both orders", drawn(6, 10, orders=(1, 0), large=True)),
+    "runs": Recipe("runs of zeros about the lengths at which a byte ends, and an empty one at the end", runs),
+    "later-minor": Recipe("a later minor version: unused bits are set, a field stands behind the tags", later_minor),
+    "speech": Recipe("one second of speech with the model hsc-1", speech, "hsc-1"),
+}
+
+
+def reference() -> ModuleType:
+    """Return the second implementation."""
+    folder = str(FOLDER.parent / "reference")
+    if folder not in sys.path:
+        sys.path.append(folder)
+    return import_module("hsnd_numpy")
+
+
+def add(entries: dict[str, dict[str, str]], file: str, content: bytes, shows: str) -> None:
+    """Write a new file and note it for the manifest; raises FileExistsError rather than write over another."""
+    with open(FOLDER / file, "xb") as sink:
+        sink.write(content)
+    entries[file] = {"sha256": hashlib.sha256(content).hexdigest(), "shows": shows}
+
+
+def read_symbols(data: bytes, model: Model) -> dict[str, np.ndarray]:
+    """Return latent and symbols of each chunk, and make sure that both implementations agree about them."""
+    container = ContainerReader(io.BytesIO(data))
+    symbols = SymbolReader(container, model)
+    chunks = [symbols.read(index) for index in range(len(container.chunks))]
+    for ours, theirs in zip(chunks, reference().read_file(data, load_file(model.path)).chunks, strict=True):
+        np.testing.assert_array_equal(ours.latent, theirs.latent)
+        np.testing.assert_array_equal(ours.weights, theirs.symbols)
+    arrays = {f"latent.{index}": chunk.latent for index, chunk in enumerate(chunks)}
+    return arrays | {f"symbols.{index}": chunk.weights for index, chunk in enumerate(chunks)}
+
+
+def decode(data: bytes, model: Model, suffix: str, subtype: str) -> bytes:
+    """Return the audio file that `decode_file` makes."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "in.hsnd"), Path(folder, f"out{suffix}")
+        source.write_bytes(data)
+        decode_file(source, target, model=model, subtype=subtype, device="cpu")
+        return target.read_bytes()
+
+
+def add_recipe(entries: dict[str, dict[str, str]], name: str, recipe: Recipe) -> None:
+    """Make a file, level it, and store it with what it decodes to."""
+    model = load_model(recipe.model)
+    data = recipe.make(1.0)
+    audio, _ = soundfile.read(io.BytesIO(decode(data, model, ".wav", "FLOAT")))
+    if len(audio):
+        data = recipe.make(PEAK / np.abs(audio).max())
+    arrays = io.BytesIO()
+    np.savez_compressed(arrays, **read_symbols(data, model))
+    add(entries, f"{name}.hsnd", data, recipe.shows)
+    add(entries, f"{name}.npz", arrays.getvalue(), f"latent and symbols of {name}.hsnd, by chunk")
+    if len(audio):
+        add(entries, f"{name}.flac", decode(data, model, ".flac", "PCM_16"), f"what {name}.hsnd decodes to")
+
+
+def make_tiny() -> bytes:
+    """Return a random model that is small enough to keep."""
+    sys.path.append(str(FOLDER.parent))
+    recipe = import_module("conftest")
+    return model_bytes(recipe.make_network(replace(recipe.TINY, num_weights=640)))
+
+
+def main(names: list[str]) -> None:
+    """Add the named recipes, or all that are missing."""
+    entries = json.loads(MANIFEST.read_text(encoding="utf-8")) if MANIFEST.exists() else {}
+    there = [name for name in RECIPES if f"{name}.hsnd" in entries or (FOLDER / f"{name}.hsnd").exists()]
+    if refused := sorted(set(names) & set(there)):
+        sys.exit(f"golden files are never made again: {', '.join(refused)}")
+    if TINY.name not in entries:
+        add(entries, TINY.name, make_tiny(), "the random model that all files but speech.hsnd name")
+    for name in names or [name for name in RECIPES if name not in there]:
+        add_recipe(entries, name, RECIPES[name])
+    content = json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+    MANIFEST.write_text(content, encoding="utf-8")
+    print("MANIFEST_SHA256 =", json.dumps(hashlib.sha256(content.encode()).hexdigest()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,200 @@
+"""Files that were written once are read to the same symbols and the same sound for ever; see README.md."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from dataclasses import asdict
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from safetensors.numpy import load_file
+
+from hscodec.codec import decode_file, verify_file
+from hscodec.codec.symbols import SymbolReader
+from hscodec.container.reader import open_container
+from hscodec.registry import ManifestEntry, load_model
+
+FOLDER = Path(__file__).parent
+MANIFEST = FOLDER / "manifest.json"
+MANIFEST_SHA256 = "25f8357e7362fffc74e17c0e162c8a959e208032fc415c11c9147b472bcf4fee"
+"""Changes when files are added. Lines of the manifest never do: that would put another file in an old one's place."""
+
+TOLERANCE = 2e-4
+"""On samples whose peak is 0.7: what rounding may differ by between machines, and that of the 16 bits stored."""
+
+MAX_BYTES = 700_000
+FILES = json.loads(MANIFEST.read_text(encoding="utf-8"))
+NAMES = sorted(Path(file).stem for file in FILES if file.endswith(".hsnd"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def models(tmp_path_factory):
+    """Put the small model where models are looked for by id."""
+    folder = tmp_path_factory.mktemp("golden")
+    shutil.copy(FOLDER / "tiny.safetensors", folder)
+    entry = ManifestEntry(name="golden-tiny", file="tiny.safetensors", sha256=FILES["tiny.safetensors"]["sha256"])
+    (folder / "manifest.json").write_text(json.dumps({"models": [asdict(entry)]}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HSCODEC_MODELS", os.pathsep.join([str(folder), os.environ.get("HSCODEC_MODELS", "")]))
+        yield
+
+
+def model_of(name):
+    return load_model("hsc-1" if name == "speech" else "golden-tiny")
+
+
+@pytest.fixture
+def read(reference):
+    """Return a function that reads a golden file with the second implementation."""
+    return lambda name: reference.read_file((FOLDER / f"{name}.hsnd").read_bytes(), load_file(model_of(name).path))
+
+
+# Nothing changes
+
+
+def test_the_manifest_is_the_one_that_was_agreed_on():
+    assert hashlib.sha256(MANIFEST.read_bytes()).hexdigest() == MANIFEST_SHA256
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_no_file_changes(file):
+    assert hashlib.sha256((FOLDER / file).read_bytes()).hexdigest() == FILES[file]["sha256"]
+
+
+def test_every_file_is_in_the_manifest():
+    kinds = {".hsnd", ".npz", ".flac", ".safetensors"}
+    assert {path.name for path in FOLDER.iterdir() if path.suffix in kinds} == set(FILES)
+
+
+def test_the_folder_stays_small():
+    assert sum(path.stat().st_size for path in FOLDER.iterdir() if path.is_file()) < MAX_BYTES
+
+
+@pytest.mark.parametrize("names", [["mono"], ["speech", "empty"]])
+def test_files_cannot_be_made_again(monkeypatch, names):
+    path = FOLDER / "make_golden.py"
+    spec = spec_from_file_location(path.stem, path)
+    make_golden = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, path.stem, make_golden)
+    spec.loader.exec_module(make_golden)
+    assert set(make_golden.RECIPES) == set(NAMES)
+    with pytest.raises(SystemExit, match="never made again"):
+        make_golden.main(names)
+    with pytest.raises(FileExistsError):
+        make_golden.add({}, f"{names[0]}.hsnd", b"", "")
+
+
+# What they decode to
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_symbols(name, read):
+    with (
+        np.load(FOLDER / f"{name}.npz", allow_pickle=False) as expected,
+        open_container(FOLDER / f"{name}.hsnd") as file,
+    ):
+        symbols = SymbolReader(file, model_of(name))
+        chunks = [symbols.read(index) for index in range(len(file.chunks))]
+        theirs = read(name).chunks
+        assert len(chunks) == len(theirs) == len(expected.files) / 2
+        for index, (chunk, their) in enumerate(zip(chunks, theirs, strict=True)):
+            np.testing.assert_array_equal(chunk.latent, expected[f"latent.{index}"])
+            np.testing.assert_array_equal(chunk.weights, expected[f"symbols.{index}"])
+            np.testing.assert_array_equal(their.latent, expected[f"latent.{index}"])
+            np.testing.assert_array_equal(their.symbols, expected[f"symbols.{index}"])
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"empty"}))
+def test_audio(name, tmp_path):
+    expected, rate = soundfile.read(FOLDER / f"{name}.flac", always_2d=True)
+    assert np.abs(expected).max() == pytest.approx(0.7, abs=1e-3)
+    decode_file(FOLDER / f"{name}.hsnd", tmp_path / "out.wav", subtype="FLOAT", device="cpu")
+    decoded, decoded_rate = soundfile.read(tmp_path / "out.wav", always_2d=True)
+    assert (decoded_rate, decoded.shape) == (rate, expected.shape)
+    np.testing.assert_allclose(decoded, expected, rtol=0, atol=TOLERANCE)
+
+
+def test_no_audio(tmp_path):
+    result = decode_file(FOLDER / "empty.hsnd", tmp_path / "out.wav", device="cpu")
+    assert (result.num_samples, result.sample_rate) == (0, 8000)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_are_whole(name):
+    result = verify_file(FOLDER / f"{name}.hsnd")
+    assert result.ok
+    assert result.problems == ()
+
+
+# They show what the manifest says
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "num_channels", "quality", "sizes", "orders"),
+    [
+        ("chunks", 8000, 1, 437, [2, 4, 8, 30, 2], [0, 1, 1, 0, 1]),
+        ("empty", 8000, 1, 437, [], []),
+        ("escapes", 8000, 1, 437, [6, 10], [1, 0]),
+        ("later-minor", 8000, 1, 437, [4], [1]),
+        ("mono", 16_000, 1, 500, [26], [1]),
+        ("odd-rate", 11_111, 3, 750, [12], [1]),
+        ("plain", 8000, 1, 437, [12], [0]),
+        ("quality-0", 8000, 1, 0, [22], [1]),
+        ("quality-10", 8000, 1, 1000, [22], [0]),
+        ("runs", 8000, 1, 437, [80], [1]),
+        ("speech", 22_050, 1, 500, [52], [1]),
+        ("stereo", 44_100, 2, 337, [14], [1]),
+        ("streamed", 8000, 1, 437, [8, 6], [1, 1]),
+        ("tags", 8000, 1, 437, [4], [1]),
+    ],
+)
+def test_shapes(name, read, rate, num_channels, quality, sizes, orders):
+    file = read(name)
+    assert (file.header.sample_rate, file.header.num_channels, file.header.quality) == (rate, num_channels, quality)
+    assert [chunk.num_segments for chunk in file.chunks] == sizes
+    assert [chunk.order for chunk in file.chunks] == orders
+    last = [name != "streamed"] if sizes else []
+    assert [chunk.is_last for chunk in file.chunks] == [False] * (len(sizes) - 1) + last
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("mono", 2), ("speech", 2), ("stereo", 5), ("plain", 0), ("later-minor", 0)]
+)
+def test_sample_formats(name, read, code):
+    assert read(name).header.sample_format == code
+    with open_container(FOLDER / f"{name}.hsnd") as container:
+        assert container.header.sample_format == code
+
+
+def test_the_streamed_file_leaves_its_length_open(read):
+    file = read("streamed")
+    assert (file.header.num_samples, file.num_samples) == (None, 2000)
+    with open_container(FOLDER / "streamed.hsnd") as container:
+        assert (container.header.num_samples, container.num_samples) == (None, 2000)
+
+
+def test_tags(read):
+    expected = [("title", "Frühling 春 🎻"), ("artist", "one"), ("artist", "two"), ("ARTIST", ""), ("note", "a\nb\0c")]
+    assert read("tags").header.tags == expected
+    with open_container(FOLDER / "tags.hsnd") as container:
+        assert list(container.header.tags) == expected
+
+
+def test_the_large_values_reach_the_ends_of_int32(read):
+    for chunk in read("escapes").chunks:
+        for values in (chunk.latent, chunk.symbols):
+            assert (values.min(), values.max()) == (-(2**31), 2**31 - 1)
+
+
+def test_the_later_minor_version_uses_what_is_unused(read):
+    data = (FOLDER / "later-minor.hsnd").read_bytes()
+    assert (data[9], data[11]) == (1, 0xFF)
+    header_bytes = int.from_bytes(data[12:14], "little")
+    assert data[header_bytes - 8 : header_bytes - 4] == b"new!"
+    assert data[header_bytes + 11] == 0xF1
+    assert read("later-minor").header.tags == [("title", "later")]
