@@ -1,6 +1,8 @@
 """Write audio files in blocks; they appear under their name when complete, or not at all."""
 
 import contextlib
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
@@ -8,6 +10,9 @@ import numpy as np
 import soundfile
 
 from hscodec.atomic import atomic_path
+from hscodec.audio.levels import to_levels
+from hscodec.audio.sources import FileSource
+from hscodec.audio.tags import write_tags
 from hscodec.errors import AudioError
 
 _FORMATS = {
@@ -44,6 +49,8 @@ _MAX_WAV_BYTES = 2**32 - 2**16
 """Sizes in a WAV header have 32 bits; some are kept for the header and other chunks."""
 _WRITE_SAMPLES = 1 << 14
 """libsndfile's Vorbis encoder keeps a whole write on the stack."""
+_ROOM_BYTES = 1 << 16
+"""More than libsndfile holds back until a file is closed, but for ALAC."""
 
 
 class AudioWriter:
@@ -67,6 +74,7 @@ class AudioWriter:
         subtype: str | None = None,
         num_samples: int | None = None,
         overwrite: bool = False,
+        tags: Iterable[tuple[str, str]] = (),
     ) -> None:
         """Check what can be checked without writing; the file is created on entering the context.
 
@@ -78,6 +86,7 @@ class AudioWriter:
                 16-bit PCM for WAV.
             num_samples: Expected length, if known. A WAV file that would pass 4 GiB becomes RF64.
             overwrite: Whether an existing file may be replaced.
+            tags: (key, value) pairs; those that the format can hold are written, the others are left out.
 
         Raises:
             AudioError: The extension, or the subtype with this format, rate and channels, is not supported.
@@ -89,18 +98,21 @@ class AudioWriter:
         self._sample_rate = sample_rate
         self._num_channels = num_channels
         self._overwrite = overwrite
+        self._tags = tuple(tags)
         self._frame_bytes = num_channels * _SAMPLE_BYTES.get(self._subtype, 1)
         if self._format == "WAV" and (num_samples or 0) * self._frame_bytes > _MAX_WAV_BYTES:
             self._format = "RF64"
         self._stack = contextlib.ExitStack()
         self._file: soundfile.SoundFile | None = None
+        self._temporary = self.path
 
     def __enter__(self) -> "AudioWriter":
         with contextlib.ExitStack() as stack:
-            temporary = stack.enter_context(atomic_path(self.path, overwrite=self._overwrite))
+            self._temporary = stack.enter_context(atomic_path(self.path, overwrite=self._overwrite))
+            stack.push(self._check_whole)
             try:
                 self._file = soundfile.SoundFile(
-                    str(temporary),
+                    str(self._temporary),
                     "w",
                     samplerate=self._sample_rate,
                     channels=self._num_channels,
@@ -108,9 +120,12 @@ class AudioWriter:
                     subtype=self._subtype,
                 )
             except soundfile.SoundFileError as error:
+                if not _has_room(self._temporary):
+                    raise AudioError(f"{self.path}: cannot write: disk full") from error
                 what = f"{self._format} with {self._subtype}, {self._sample_rate} Hz, {self._num_channels} channels"
                 raise AudioError(f"{self.path}: cannot write {what}: {error}") from error
             stack.enter_context(self._file)
+            write_tags(self._file, self._tags)
             self._stack = stack.pop_all()
         return self
 
@@ -160,20 +175,51 @@ class AudioWriter:
             try:
                 self._file.write(np.ascontiguousarray(samples.T))
             except (soundfile.SoundFileError, OSError, AssertionError) as error:
-                # soundfile asserts that everything was written, which fails on a full disk.
-                raise AudioError(f"{self.path}: cannot write: {error or 'disk full'}") from error
+                # soundfile asserts that everything was written, libsndfile says "System error".
+                reason = str(error) if str(error) and _has_room(self._temporary) else "disk full"
+                raise AudioError(f"{self.path}: cannot write: {reason}") from error
         self.num_written += block.shape[1]
 
     def _to_levels(self, block: np.ndarray) -> np.ndarray:
         bits = _INTEGER_BITS.get(self._subtype)
         if bits is None:
             return block.astype(np.float32, copy=False)
-        # Rounded here because libsndfile truncates: half a level of offset, and 16-bit input would not survive.
-        full_scale = 2.0 ** (bits - 1)
-        levels = np.rint(block.astype(np.float64) * full_scale)
-        # +1.0 is one level too high for two's complement, but it is in range; it does not count.
-        self.num_clipped += int(np.count_nonzero(np.abs(levels) > full_scale))
-        return np.clip(levels, -full_scale, full_scale - 1).astype(np.int32) << (32 - bits)
+        levels, num_clipped = to_levels(block, bits)
+        self.num_clipped += num_clipped
+        return levels << (32 - bits)
+
+    def _check_whole(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # libsndfile encodes the last samples of FLAC, Ogg and MP3 when it closes a file, and then reports no failure to
+        # write them. There was none if the disk still has room; otherwise only the file itself can tell.
+        if kind is None and not _has_room(self._temporary) and _count_samples(self._temporary) != self.num_written:
+            raise AudioError(f"{self.path}: cannot write: disk full")
+
+
+def _has_room(path: Path) -> bool:
+    """Whether a file could be longer; anything that is no file could."""
+    if not path.is_file():
+        return True
+    num_bytes = path.stat().st_size
+    try:
+        with open(path, "ab", buffering=0) as file:
+            return file.write(bytes(_ROOM_BYTES)) == _ROOM_BYTES
+    except OSError:
+        return False
+    finally:
+        os.truncate(path, num_bytes)
+
+
+def _count_samples(path: Path) -> int | None:
+    """Return how many samples a file holds; None if it is damaged."""
+    try:
+        source = FileSource(path)
+        with contextlib.closing(source):
+            frames = np.empty((_WRITE_SAMPLES, source.description.num_channels), np.float32)
+            return sum(iter(lambda: source.read_into(frames), 0))
+    except (AudioError, soundfile.SoundFileError):
+        return None
 
 
 def _choose_format(path: Path, subtype: str | None) -> tuple[str, str]:

@@ -82,20 +82,41 @@ def test_formats_that_cannot_be_empty_say_so(tmp_path, extension):
     assert os.listdir(tmp_path) == []
 
 
-def test_flac_of_unknown_length_is_refused(tmp_path):
-    stream_information = (16_000 << 44 | 1 << 41 | 15 << 36).to_bytes(8, "big")
-    header = b"fLaC\x80\0\0\x22" + b"\x10\0" * 2 + bytes(6) + stream_information + bytes(16)
-    (tmp_path / "a.flac").write_bytes(header)
-    with pytest.raises(AudioError, match="does not say how long it is"):
-        AudioReader(tmp_path / "a.flac")
-
-
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 @pytest.mark.parametrize("num_samples", [10, 100_000])
 def test_full_disk_is_reported(tmp_path, num_samples):
     (tmp_path / "a.wav").symlink_to("/dev/full")
     with pytest.raises(AudioError, match="cannot write"):
         write_all(tmp_path / "a.wav", np.zeros((1, num_samples)), overwrite=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit for the size of files")
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.opus", "a.mp3", "a.aiff", "a.caf", "a.w64"])
+def test_failure_while_the_file_is_closed_is_noticed(tmp_path, name):
+    """libsndfile encodes the last samples when it closes a file, and does not say when they cannot be written."""
+    import resource
+
+    samples = np.random.default_rng(0).uniform(-0.1, 0.1, (1, 20_000)).astype(np.float32)
+    path = tmp_path / name
+    write_all(path, samples, 48_000)
+    size = path.stat().st_size
+    path.write_bytes(b"old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for missing in (1, 2, 100, 1000, size // 2, size - 1, size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size - missing, limits[1]))
+        try:
+            with pytest.raises(HscodecError, match="cannot write"):
+                write_all(path, samples, 48_000, overwrite=True)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert path.read_bytes() == b"old"
+        assert os.listdir(tmp_path) == [name]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        write_all(path, samples, 48_000, overwrite=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert read_all(path).shape == samples.shape
 
 
 @settings(max_examples=25, deadline=None)

@@ -1,0 +1,22 @@
+"""Samples as integers: one rounding and one clipping for all outputs."""
+
+import numpy as np
+
+
+def to_levels(samples: np.ndarray, bits: int) -> tuple[np.ndarray, int]:
+    """Return samples rounded to the nearest level and clipped, and how many of them were out of range.
+
+    Rounded here because libsndfile truncates: half a level of offset, and 16-bit input would not survive.
+
+    Args:
+        samples: Full scale is 1.0; any shape.
+        bits: Bits of one level, 8 to 32.
+
+    Shape:
+        returns: as `samples`, int32 in [-2^(bits - 1), 2^(bits - 1))
+    """
+    full_scale = 2.0 ** (bits - 1)
+    levels = np.rint(samples.astype(np.float64) * full_scale)
+    # +1.0 is one level too high for two's complement, but it is in range; it does not count.
+    num_clipped = int(np.count_nonzero(np.abs(levels) > full_scale))
+    return np.clip(levels, -full_scale, full_scale - 1).astype(np.int32), num_clipped
