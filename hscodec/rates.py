@@ -4,6 +4,7 @@ Floats never decide how many samples there are.
 """
 
 from fractions import Fraction
+from math import ceil
 
 HOP_SECONDS = Fraction(1, 50)
 """Distance between two segments of the lapped SIREN family (20 ms)."""
@@ -22,6 +23,11 @@ def scaled_length(num_samples: int, from_rate: int, to_rate: int) -> int:
         to_rate: Sample rate of the wanted length (Hz), at least 1.
     """
     return (2 * num_samples * to_rate + from_rate) // (2 * from_rate)
+
+
+def sample_at(seconds: Fraction, rate: int) -> int:
+    """Return the first sample at that time or later, at least 0: sample n sits at (n + 1/2) / rate."""
+    return max(ceil(seconds * rate - Fraction(1, 2)), 0)
 
 
 def analysis_rate(sample_rate: int, hop_seconds: Fraction = HOP_SECONDS) -> int:

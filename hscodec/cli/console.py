@@ -93,12 +93,12 @@ class Bar:
         if self._bar is not None:
             self._bar.stop()
 
-    def update(self, done: float, total: float, label: str | None = None) -> None:
+    def update(self, done: float, total: float | None, label: str | None = None) -> None:
         """Show how far the work is.
 
         Args:
             done: From 0 to `total`.
-            total: In the same unit.
+            total: In the same unit; None if nobody knows: the bar then only moves.
             label: What is being done, if it is not what it was.
         """
         self._label = label or self._label

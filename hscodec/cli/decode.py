@@ -1,16 +1,21 @@
-"""`hscodec decode`: a `.hsnd` file becomes an audio file, at any sample rate."""
+"""`hscodec decode`: a `.hsnd` file becomes an audio file, at any sample rate, as a whole or in part."""
 
+import contextlib
 import time
+from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hscodec.cli import console, options, paths
+from hscodec.codec.constants import MAX_OUTPUT_RATE_HZ, MIN_OUTPUT_RATE_HZ
+
+if TYPE_CHECKING:
+    from hscodec.codec import FileResult
 
 SUFFIX = ".wav"
 SUBTYPES = ("PCM_16", "PCM_24", "FLOAT")
-MIN_RATE_HZ = 1_000
-MAX_RATE_HZ = 384_000
 
 
 @click.command(short_help=".hsnd file to audio file, at any sample rate.")
@@ -19,9 +24,22 @@ MAX_RATE_HZ = 384_000
 @click.option(
     "--rate",
     metavar="HZ",
-    type=click.IntRange(MIN_RATE_HZ, MAX_RATE_HZ),
+    type=click.IntRange(MIN_OUTPUT_RATE_HZ, MAX_OUTPUT_RATE_HZ),
     show_default="as it was encoded",
-    help=f"Sample rate of the output, {MIN_RATE_HZ} to {MAX_RATE_HZ}.",
+    help=f"Sample rate of the output, {MIN_OUTPUT_RATE_HZ} to {MAX_OUTPUT_RATE_HZ}.",
+)
+@click.option(
+    "--start",
+    metavar="TIME",
+    type=options.Time(),
+    default="0",
+    help="Decode from here on: seconds, mm:ss or hh:mm:ss, with fractions.",
+)
+@click.option("--stop", metavar="TIME", type=options.Time(), show_default="the end", help="Decode up to here.")
+@click.option(
+    "--keep-going",
+    is_flag=True,
+    help="Decode damaged and cut files: what is lost becomes silence, is reported, and the exit status is 1.",
 )
 @click.option(
     "--subtype",
@@ -30,13 +48,18 @@ MAX_RATE_HZ = 384_000
     show_default="PCM_16 for .wav",
     help="How samples are stored. Vorbis, Opus and MP3 have no choice.",
 )
+@click.pass_context
 def command(
+    ctx: click.Context,
     source: Path,
     target: Path | None,
     output: Path | None,
     *,
     model: str | None,
     rate: int | None,
+    start: Fraction,
+    stop: Fraction | None,
+    keep_going: bool,
     subtype: str | None,
     device: str,
     force: bool,
@@ -44,7 +67,8 @@ def command(
 ) -> None:
     """Decode the .hsnd file IN to OUT, by default IN with the suffix .wav.
 
-    The suffix of OUT says the format: .wav, .flac, .ogg, .opus, .mp3, .aiff, .caf, .w64, .au. Standard output gets WAV.
+    The suffix of OUT says the format: .wav, .flac, .ogg, .opus, .mp3, .aiff, .caf, .w64, .au. Standard output gets WAV
+    as it is decoded.
     """
     paths.check_source(source)
     target = paths.choose_target(source, target=target, output=output, suffix=SUFFIX)
@@ -55,26 +79,36 @@ def command(
 
     loaded = load_model(model) if model else None
     started_s = time.monotonic()
-    with (
-        paths.readable(source) as readable,
-        paths.writable(target, suffix=SUFFIX) as writable,
-        console.Bar("decoding", quiet=quiet, with_speed=True) as bar,
-    ):
+    with contextlib.ExitStack() as stack:
+        bar = stack.enter_context(console.Bar("decoding", quiet=quiet, with_speed=True))
+        if source == paths.STREAM and not (keep_going or start or stop is not None):
+            readable = stack.enter_context(paths.stdin())
+        else:
+            readable = stack.enter_context(paths.readable(source, quiet=quiet))
         result = decode_file(
             readable,
-            writable,
+            paths.writable(target),
             rate=rate,
+            start=start,
+            stop=stop,
             subtype=subtype,
+            keep_going=keep_going,
             device=device,
             overwrite=force,
             progress=bar.update,
             model=loaded,
         )
-    if quiet:
-        return
+    if not quiet:
+        _report(result, target, elapsed_s=time.monotonic() - started_s)
+    for start_s, stop_s in result.lost:
+        console.say(f"hscodec: warning: lost [{start_s:.2f} s, {stop_s:.2f} s)")
+    ctx.exit(1 if result.lost else 0)
+
+
+def _report(result: "FileResult", target: Path, *, elapsed_s: float) -> None:
     console.say(
         f"{paths.target_label(target)}: {result.sample_rate} Hz, {console.plural(result.num_channels, 'channel')}, "
-        f"{console.speed(result.seconds, time.monotonic() - started_s)}"
+        f"{console.speed(result.seconds, elapsed_s)}"
     )
     if result.clipped_samples:
         console.say(f"hscodec: warning: {console.plural(result.clipped_samples, 'sample')} clipped; FLOAT keeps them")

@@ -1,6 +1,8 @@
 """`hscodec encode`: an audio file becomes a `.hsnd` file."""
 
+import contextlib
 import math
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,19 @@ def _finite(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
     callback=_finite,
     help="0 is the smallest file, 10 the best sound; in steps of 0.01.",
 )
+@click.option(
+    "--tag",
+    "edits",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Store a tag, in place of the input's with that key; may be repeated. Without VALUE the input's is dropped.",
+)
+@click.option("--no-tags", is_flag=True, help="Leave out the tags of the input.")
+@click.option(
+    "--live",
+    is_flag=True,
+    help="Encode a pipe as it arrives. Its level is not known then: full scale is taken for its peak.",
+)
 def command(
     source: Path,
     target: Path | None,
@@ -39,33 +54,47 @@ def command(
     *,
     model: str | None,
     quality: float,
+    edits: tuple[str, ...],
+    no_tags: bool,
+    live: bool,
     device: str,
     force: bool,
     quiet: bool,
 ) -> None:
     """Encode the audio file IN to OUT, by default IN with the suffix .hsnd.
 
-    IN may be anything that libsndfile reads: WAV, FLAC, Ogg, MP3, AIFF and more.
+    IN may be anything that libsndfile reads: WAV, FLAC, Ogg, MP3, AIFF and more. Standard input is kept in a temporary
+    file until it ends, and gives the same bytes as a file would; see --live.
     """
+    if live and not paths.is_pipe(source):
+        raise click.UsageError("--live is for standard input ('-') and named pipes.")
     paths.check_source(source)
     target = paths.choose_target(source, target=target, output=output, suffix=SUFFIX)
     paths.check_target(source, target, force=force)
 
+    from hscodec.audio.files import AudioReader
+    from hscodec.audio.tags import combined, parse_tag
     from hscodec.codec import encode_file
+    from hscodec.codec.files import source_tags
     from hscodec.registry import DEFAULT_MODEL, load_model
 
+    parsed_edits = [parse_tag(edit) for edit in edits]
     loaded = load_model(model or DEFAULT_MODEL)
     started_s = time.monotonic()
-    with (
-        paths.readable(source) as readable,
-        paths.writable(target, suffix=SUFFIX) as writable,
-        console.Bar("encoding", quiet=quiet, with_speed=True) as bar,
-    ):
+    with contextlib.ExitStack() as stack, console.showing_log(quiet=True):
+        bar = stack.enter_context(console.Bar("encoding", quiet=quiet, with_speed=True))
+        if live and source == paths.STREAM:
+            audio = stack.enter_context(AudioReader.from_pipe(sys.stdin.fileno(), paths.STDIN_LABEL))
+        elif live:
+            audio = stack.enter_context(AudioReader(source))
+        else:
+            audio = stack.enter_context(AudioReader(stack.enter_context(paths.readable(source, quiet=quiet))))
         result = encode_file(
-            readable,
-            writable,
+            audio,
+            paths.writable(target),
             model=loaded,
             quality=quality,
+            tags=combined(() if no_tags else source_tags(audio), parsed_edits),
             device=device,
             overwrite=force,
             progress=bar.update,

@@ -1,6 +1,7 @@
 """The `hscodec` command: finds the module of a verb, and turns failures into one line and an exit status."""
 
 import errno
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -44,6 +45,10 @@ class LazyGroup(click.Group):
             status = error.exit_code
         except HscodecError as error:
             console.fail(str(error))
+            status = FAILED
+        except BrokenPipeError:
+            # Who read our output has had enough: nothing to say, and nothing more to flush when Python ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             status = FAILED
         except OSError as error:
             console.fail(_describe(error))

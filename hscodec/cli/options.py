@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,24 @@ class Device(click.ParamType):
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(value)):
             self.fail(f"{value!r} is not one of auto, cpu, cuda, cuda:N, mps.", param, ctx)
         return str(value)
+
+
+class Time(click.ParamType):
+    """A point in time: seconds, mm:ss or hh:mm:ss, each with a fraction of the second if need be; kept exactly."""
+
+    name = "time"
+    _pattern = re.compile(r"(?:(?:(\d{1,6}):)?(\d{1,6}):)?(\d{1,9}(?:\.\d{0,12})?|\.\d{1,12})")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        """Return seconds, or fail with what would be a time."""
+        if isinstance(value, Fraction):
+            return value
+        match = self._pattern.fullmatch(str(value))
+        hours, minutes, seconds = (Fraction(part or 0) for part in match.groups()) if match else (0, 0, 60)
+        beyond_clock = (match is None) or (match[1] and minutes >= 60) or (match[2] and seconds >= 60)
+        if beyond_clock:
+            self.fail(f"{value!r} is not a time: seconds, mm:ss or hh:mm:ss.", param, ctx)
+        return Fraction(3600 * hours + 60 * minutes + seconds)
 
 
 def in_and_out(command: _CommandT) -> _CommandT:

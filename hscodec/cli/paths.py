@@ -1,19 +1,23 @@
 """Which files a command reads and writes: default names, refusals before any work, and `-` for the standard streams."""
 
 import contextlib
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
+from hscodec.atomic import check_output
+from hscodec.cli import console
 from hscodec.errors import FormatError, HscodecError
 
 STREAM = Path("-")
 STDIN_LABEL = "standard input"
 STDOUT_LABEL = "standard output"
+
+_COPY_BYTES = 1 << 20
 
 
 def label(path: Path) -> str:
@@ -63,58 +67,69 @@ def choose_target(source: Path, *, target: Path | None, output: Path | None, suf
 
 
 def check_target(source: Path, target: Path, *, force: bool) -> None:
-    """Refuse an output that would destroy something, before any work.
+    """Refuse an output that would destroy something or cannot be created, before any work.
 
     Raises:
-        HscodecError: It is the input, a folder, or exists and may not be replaced.
+        HscodecError: As `atomic.check_output`.
     """
-    if target == STREAM or not target.exists():
-        return
-    if source != STREAM and target.samefile(source):
-        raise HscodecError(f"{label(source)}: input and output are the same file; name another output")
-    if target.is_dir():
-        raise HscodecError(f"{click.format_filename(target)}: is a folder")
-    if target.is_file() and not force:
-        raise HscodecError(f"{click.format_filename(target)} exists; use -f to overwrite")
+    if target != STREAM:
+        check_output(target, overwrite=force, source=None if source == STREAM else source)
+
+
+def is_pipe(source: Path) -> bool:
+    """Return whether the input can be read only once: standard input, or a named pipe such as the shell's `<(...)`."""
+    return source == STREAM or source.is_fifo()
 
 
 @contextlib.contextmanager
-def readable(source: Path) -> Iterator[Path]:
-    """Yield a path that holds the input; standard input is copied to a temporary file first.
+def readable(source: Path, *, quiet: bool = True) -> Iterator[Path]:
+    """Yield a path that holds the input; what comes through a pipe is copied to a temporary file first.
 
     Errors that the block raises then name the input as the user did.
+
+    Args:
+        source: The input.
+        quiet: Show no progress while copying.
     """
     with contextlib.ExitStack() as stack:
         path = source
-        if source == STREAM:
-            path = stack.enter_context(_temporary("input"))
-            with path.open("wb") as file:
-                shutil.copyfileobj(sys.stdin.buffer, file)
-        try:
+        if is_pipe(source):
+            path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hscodec-")), "input")
+            pipe = sys.stdin.buffer if source == STREAM else stack.enter_context(source.open("rb"))
+            _copy(pipe, path, quiet=quiet)
+        with _naming(path, label(source)):
             yield path
-        except HscodecError as error:
-            message = str(error).replace(str(path), label(source))
-            # The container reads streams, which have no name.
-            if isinstance(error, FormatError) and label(source) not in message:
-                message = f"{label(source)}: {message}"
-            raise type(error)(message) from error
 
 
 @contextlib.contextmanager
-def writable(target: Path, *, suffix: str) -> Iterator[Path]:
-    """Yield the path to write; for standard output a temporary file with this suffix, copied when it is complete."""
-    if target != STREAM:
-        yield target
-        return
-    with _temporary(f"output{suffix}") as path:
-        yield path
-        stream = sys.stdout.buffer
-        with path.open("rb") as file:
-            shutil.copyfileobj(file, stream)
-        stream.flush()
+def stdin() -> Iterator[BinaryIO]:
+    """Yield standard input itself; errors that the block raises name it."""
+    with _naming(None, STDIN_LABEL):
+        yield sys.stdin.buffer
 
 
 @contextlib.contextmanager
-def _temporary(name: str) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="hscodec-") as folder:
-        yield Path(folder, name)
+def _naming(path: Path | None, name: str) -> Iterator[None]:
+    """Put the name of the input in place of its path into errors that the block raises."""
+    try:
+        yield
+    except HscodecError as error:
+        message = str(error) if path is None else str(error).replace(str(path), name)
+        # The container reads streams, which have no name.
+        if isinstance(error, FormatError) and name not in message:
+            message = f"{name}: {message}"
+        raise type(error)(message) from error
+
+
+def writable(target: Path) -> Path | BinaryIO:
+    """Return what to write to: the path, or standard output, which gets every byte as soon as it is known."""
+    return sys.stdout.buffer if target == STREAM else target
+
+
+def _copy(pipe: BinaryIO, path: Path, *, quiet: bool) -> None:
+    num_bytes = 0
+    with path.open("wb") as file, console.Bar("reading", quiet=quiet) as bar:
+        while block := pipe.read(_COPY_BYTES):
+            file.write(block)
+            num_bytes += len(block)
+            bar.update(num_bytes, None, f"reading {num_bytes / 1e6:.0f} MB")

@@ -27,8 +27,8 @@ def command(ctx: click.Context, files: tuple[Path, ...]) -> None:
         name = console.printable(paths.label(path))
         try:
             paths.check_source(path)
-            with paths.readable(path) as readable:
-                result = verify_file(readable)
+            with paths.readable(path) as readable, console.Bar(f"verifying {name}") as bar:
+                result = verify_file(readable, progress=bar.update)
         except HscodecError as error:
             failures += 1
             reason = str(error).removeprefix(f"{paths.label(path)}: ")

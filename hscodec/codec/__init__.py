@@ -12,17 +12,19 @@ if TYPE_CHECKING:
     from hscodec.codec.files import FileResult as FileResult
     from hscodec.codec.files import decode_file as decode_file
     from hscodec.codec.files import encode_file as encode_file
+    from hscodec.codec.reader import Reader as Reader
     from hscodec.codec.verify import verify_file as verify_file
 
 _HOMES = {
     "Decoder": "decoder",
     "Encoder": "encoder",
     "FileResult": "files",
+    "Reader": "reader",
     "decode_file": "files",
     "encode_file": "files",
     "verify_file": "verify",
 }
-__all__ = ["Decoder", "Encoder", "FileResult", "decode_file", "encode_file", "verify_file"]
+__all__ = ["Decoder", "Encoder", "FileResult", "Reader", "decode_file", "encode_file", "verify_file"]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,3 +12,15 @@ MAX_PEAK = 2.0**64
 
 SILENT_GAIN = 2.0**-24
 """Gain of a file without any sound: whatever refinement invents is then far below the least significant bit."""
+
+SLICE_SEGMENTS = 250
+"""Chunks are rendered in slices of at most so many segments, which bounds what decoding keeps in memory."""
+
+MAX_CONCEALED_SECONDS = 3600
+"""Where chunks are missing, a decoder that keeps going renders at most so much silence: a few bytes may claim years."""
+
+LIVE_PEAK = 1.0
+"""The peak that is assumed where samples must be encoded before all of them are known."""
+
+MIN_OUTPUT_RATE_HZ = 1_000
+MAX_OUTPUT_RATE_HZ = 384_000

@@ -1,14 +1,13 @@
-"""Chunks in, samples out: symbols, refinement with neighbouring chunks as context, target networks on any grid."""
+"""Symbols in, samples out: refinement with the segments around as context, target networks on any regular grid."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-import numpy as np
 import torch
 
-from hscodec.codec.symbols import SymbolReader
-from hscodec.coding.payload import ChunkSymbols
+from hscodec.codec.constants import MAX_CONCEALED_SECONDS, SLICE_SEGMENTS
+from hscodec.codec.symbols import Span, SymbolSource
 from hscodec.errors import FormatError
 from hscodec.inr.coordinates import first_sample_of_hop
 from hscodec.inr.lapped import LappedSiren
@@ -19,7 +18,7 @@ from hscodec.registry import Model
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A chunk's symbols and precision on the device; what refinement of the chunk and its neighbours needs."""
+    """Symbols and precision of consecutive segments, on the device: what refinement of them and their context needs."""
 
     first_segment: int
     symbols: torch.Tensor
@@ -30,99 +29,206 @@ class _Prepared:
         return self.first_segment + self.symbols.shape[1]
 
     def slice(self, start: int, stop: int) -> "_Prepared":
-        """Return the segments [start, stop), counted in the stream, as far as this chunk has them."""
-        first = max(start, self.first_segment)
+        """Return the segments [start, stop), counted in the stream, as far as they are here."""
+        first = min(max(start, self.first_segment), self.stop_segment)
         cut = slice(first - self.first_segment, max(stop - self.first_segment, 0))
         precision = Precision(self.precision.step[:, cut], self.precision.features[:, cut])
         return _Prepared(first, self.symbols[:, cut], precision)
 
 
 class Decoder:
-    """Renders a file at one output rate.
+    """Renders a file or a stream at one output rate.
 
-    Every chunk is refined and rendered in a window of its own, with the segments around it as context. What a chunk
-    decodes to therefore depends on that chunk and its two neighbours only, not on where decoding started.
+    Chunks are rendered in slices of at most `SLICE_SEGMENTS` segments. Each slice is refined in a window of its own,
+    with the segments around it, in its own chunk and the two beside it, as context. What it decodes to therefore does
+    not depend on where decoding started: a range is exactly the slice of the whole.
 
     Args:
         source: Symbols of the file's chunks.
         model: The model that the file names.
         rate: Output rate (Hz); None keeps the file's.
         device: Where the networks run.
-
-    Raises:
-        FormatError: Chunks are missing: what follows would be rendered in the wrong place.
+        keep_going: Render what is lost, gaps and damaged chunks, as silence into which the sound fades, instead of
+            raising. Refinement of the segments around then does without that context.
 
     Attributes:
         rate: Output rate (Hz).
-        num_samples: Length of each channel at that rate.
+        lost: The segments `[start, stop)` that were met and could not be decoded, in order.
     """
 
-    def __init__(self, source: SymbolReader, model: Model, *, rate: int | None = None, device: torch.device) -> None:
-        if not source.is_contiguous:
-            raise FormatError("chunks are missing; `hscodec verify` says which seconds")
+    def __init__(
+        self,
+        source: SymbolSource,
+        model: Model,
+        *,
+        rate: int | None = None,
+        device: torch.device,
+        keep_going: bool = False,
+    ) -> None:
         header = source.header
         self.rate = rate or header.sample_rate
-        self.num_samples = scaled_length(source.num_samples, header.sample_rate, self.rate)
+        self.lost: list[tuple[int, int]] = []
         self._source = source
         self._network = model.network(device)
         self._device = device
+        self._keep_going = keep_going
         self._context = model.config.refine_context
         self._target = LappedSiren(header.num_weights)
         self._grid = Fraction(self.rate) * header.hop_seconds
-        self._prepared: dict[int, _Prepared] = {}
+        self._prepared: dict[int, _Prepared | None] = {}
 
-    def blocks(self) -> Iterator[np.ndarray]:
-        """Yield the whole file as consecutive blocks [C, T] of float32, one per chunk."""
-        written = 0
-        for index in range(len(self._source)):
-            block = self.block(index)[:, : self.num_samples - written]
-            written += block.shape[1]
-            yield block
-        if written < self.num_samples:
-            yield np.zeros((self._source.header.num_channels, self.num_samples - written), np.float32)
+    @property
+    def num_samples(self) -> int | None:
+        """Length of each channel at the output rate; None as long as a stream has not said it."""
+        if self._source.num_samples is None:
+            return None
+        return scaled_length(self._source.num_samples, self._source.header.sample_rate, self.rate)
 
-    @torch.inference_mode()
-    def block(self, index: int) -> np.ndarray:
-        """Return the samples that chunk `index` completes: its hops and the one that joins it to the chunk before.
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[torch.Tensor]:
+        """Yield the samples `[start, stop)` as consecutive blocks, reading only the chunks that they need.
+
+        Args:
+            start: First sample at the output rate, at least 0.
+            stop: One past the last sample; None is the end, and what is beyond the end is left out.
 
         Shape:
-            returns: [C, T]
+            yields: [C, T] float32, on the decoder's device, none empty
+
+        Raises:
+            FormatError: Something needed is lost and `keep_going` is not set, or more than `MAX_CONCEALED_SECONDS` are.
         """
+        position = start
+        self._check_missing(start, stop)
+        for index, span, first, last, is_end in self._slices(start, stop):
+            # Looking for the next span may have told how long a stream is, so the end is looked up each time.
+            stop_here = self._clip(stop)
+            block_start = first_sample_of_hop(max(first - 1, 0), self._grid)
+            block_stop = first_sample_of_hop(last if is_end else last - 1, self._grid)
+            if stop_here is not None:
+                block_stop = min(block_stop, stop_here)
+            if position < block_stop:
+                block = self._render(index, span, first, last, is_end)
+                # Multiplied here, outside inference mode, so that what is handed out may take part in training.
+                yield block[:, position - block_start : block_stop - block_start] * self._source.header.gain
+                position = block_stop
+        end = self._clip(stop)
+        if end is None or position > max(end, start):
+            raise FormatError("the stream is longer than its trailer says; decode it from a file")
+        if position < end:  # at the file's rate all samples are covered, at another the last one may round up
+            yield torch.zeros(self._source.header.num_channels, end - position, device=self._device)
+
+    def read(self, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        """Return the samples `[start, stop)`.
+
+        Shape:
+            returns: [C, T] float32, on the decoder's device
+
+        Raises:
+            FormatError: As `blocks`.
+        """
+        empty = torch.zeros(self._source.header.num_channels, 0, device=self._device)
+        return torch.cat([empty, *self.blocks(start, stop)], 1)
+
+    def _clip(self, stop: int | None) -> int | None:
+        return min((limit for limit in (stop, self.num_samples) if limit is not None), default=None)
+
+    def _slices(self, start: int, stop: int | None) -> Iterator[tuple[int, Span, int, int, bool]]:
+        """Yield the slices that render `[start, stop)`: index and span, segments [first, last), whether it is the end.
+
+        The slice [first, last) renders the hops [first - 1, last - 1), each with the segments on either side of it.
+        """
+        start_segment = self._hop_at(start) + 1
+        index = self._source.find(start_segment)
+        while (span := self._source.span(index)) is not None:
+            is_last_span = self._source.span(index + 1) is None
+            # Only in the first span there is something to skip. The last segment of all renders the hop behind it, too.
+            skipped = min(max(start_segment, span.first_segment), span.stop_segment - 1) - span.first_segment
+            slice_start = span.first_segment + skipped // SLICE_SEGMENTS * SLICE_SEGMENTS
+            for first in range(slice_start, span.stop_segment, SLICE_SEGMENTS):
+                last = min(first + SLICE_SEGMENTS, span.stop_segment)
+                end = self._clip(stop)
+                if end is not None and end <= max(start, first_sample_of_hop(max(first - 1, 0), self._grid)):
+                    return
+                is_end = is_last_span and last == span.stop_segment
+                yield index, span, first, last, is_end
+            index += 1
+
+    def _hop_at(self, sample: int) -> int:
+        """Return the hop that a sample of the output sits in."""
+        return int((sample + Fraction(1, 2)) / self._grid)
+
+    def _check_missing(self, start: int, stop: int | None) -> None:
+        end = self._clip(stop)
+        if end is None:
+            return
+        num_missing = self._source.num_missing(self._hop_at(start) + 1, self._hop_at(end) + 2)
+        if num_missing * self._source.header.hop_seconds > MAX_CONCEALED_SECONDS:
+            limit = f"more than {MAX_CONCEALED_SECONDS / 3600:g} h of sound is missing"
+            raise FormatError(f"{limit}; choose a range to decode what is left around it")
+
+    @torch.inference_mode()
+    def _render(self, index: int, span: Span, first: int, last: int, is_end: bool) -> torch.Tensor:
+        """Return the samples [C, T] of the hops [first - 1, last - 1), and of the last hop of all if `is_end`."""
         self._prepared = {i: p for i, p in self._prepared.items() if abs(i - index) <= 1}
-        chunk = self._prepare(index)
-        start = max(chunk.first_segment - 1, 0)
-        window = self._window(index, start - self._context, chunk.stop_segment + self._context)
-        quality = self._source.header.quality / 100
-        theta = self._network.refine(window.symbols, window.precision, quality)
-        theta = theta[:, start - window.first_segment : chunk.stop_segment - window.first_segment]
-        if index == len(self._source) - 1:
+        theta = self._theta(index, span, first, last)
+        if is_end:
             theta = torch.nn.functional.pad(theta, (0, 0, 0, 1))  # the very last hop has no segment behind it
-        samples = self._target.synthesize(theta, self._grid, first_segment=start) * self._source.header.gain
-        return samples.cpu().numpy()
+        # Channel by channel: at high rates the samples, not the weights, are what fills the memory.
+        start = max(first - 1, 0)
+        channels = [self._target.synthesize(row, self._grid, first_segment=start) for row in theta]
+        return torch.stack(channels)
 
-    def first_sample(self, index: int) -> int:
-        """Return where in the output `block(index)` starts."""
-        first_segment = self._source.first_segment(index)
-        return first_sample_of_hop(max(first_segment - 1, 0), self._grid)
+    def _theta(self, index: int, span: Span, first: int, last: int) -> torch.Tensor:
+        """Return the refined weights [C, S, K] of the segments [first - 1, last); zeros where they are lost."""
+        start = max(first - 1, 0)
+        header = self._source.header
+        theta = torch.zeros(header.num_channels, last - start, header.num_weights, device=self._device)
+        around = [self._prepare(i) for i in (index - 1, index, index + 1)]
+        if around[1] is None:  # only the segment in front of what is lost may be there; the sound fades with it
+            around = [around[0]] if first == span.first_segment else []
+        window = _join([part.slice(start - self._context, last + self._context) for part in around if part])
+        if window is None:
+            return theta
+        refined = self._network.refine(window.symbols, window.precision, header.quality / 100)
+        here, stop = max(start, window.first_segment), min(last, window.stop_segment)
+        theta[:, here - start : stop - start] = refined[:, here - window.first_segment : stop - window.first_segment]
+        return theta
 
-    def _window(self, index: int, start: int, stop: int) -> _Prepared:
-        """Return segments [start, stop) as far as the chunk and its neighbours have them."""
-        neighbours = [i for i in (index - 1, index, index + 1) if 0 <= i < len(self._source)]
-        parts = [self._prepare(i).slice(start, stop) for i in neighbours]
-        return _Prepared(
-            parts[0].first_segment,
-            torch.cat([part.symbols for part in parts], 1),
-            Precision(
-                torch.cat([part.precision.step for part in parts], 1),
-                torch.cat([part.precision.features for part in parts], 1),
-            ),
-        )
-
-    def _prepare(self, index: int) -> _Prepared:
+    def _prepare(self, index: int) -> _Prepared | None:
+        """Return what span `index` holds; None if there is no such span, or if it is lost."""
         if index not in self._prepared:
-            symbols: ChunkSymbols = self._source.read(index)
-            latent = torch.from_numpy(symbols.latent).to(self._device)
-            precision = self._network.decode_precision(latent, self._source.header.quality / 100)
-            weights = torch.from_numpy(symbols.weights).to(self._device)
-            self._prepared[index] = _Prepared(self._source.first_segment(index), weights, precision)
+            span = self._source.span(index) if index >= 0 else None
+            self._prepared[index] = None if span is None else self._load(index, span)
         return self._prepared[index]
+
+    def _load(self, index: int, span: Span) -> _Prepared | None:
+        try:
+            symbols = self._source.read(index)
+        except FormatError:
+            if not self._keep_going:
+                raise
+            self._note_lost(span)
+            return None
+        latent = torch.from_numpy(symbols.latent).to(self._device)
+        precision = self._network.decode_precision(latent, self._source.header.quality / 100)
+        return _Prepared(span.first_segment, torch.from_numpy(symbols.weights).to(self._device), precision)
+
+    def _note_lost(self, span: Span) -> None:
+        lost = (span.first_segment, span.stop_segment)
+        if lost not in self.lost[-3:]:  # decoding goes forward, so spans are met again only soon
+            self.lost.append(lost)
+
+
+def _join(parts: list[_Prepared]) -> _Prepared | None:
+    """Return consecutive parts as one; None if there are no segments in them."""
+    parts = [part for part in parts if part.symbols.shape[1]]
+    if not parts:
+        return None
+    return _Prepared(
+        parts[0].first_segment,
+        torch.cat([part.symbols for part in parts], 1),
+        Precision(
+            torch.cat([part.precision.step for part in parts], 1),
+            torch.cat([part.precision.features for part in parts], 1),
+        ),
+    )

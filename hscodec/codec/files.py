@@ -1,31 +1,41 @@
-"""Whole files: `encode_file` and `decode_file`."""
+"""Whole sounds: `encode_file` and `decode_file`, from and to files and streams."""
 
+import contextlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO, TypeAlias
 
 import torch
 
-from hscodec.atomic import atomic_writer
+from hscodec.atomic import atomic_writer, check_output
 from hscodec.audio.reader import AudioReader, peak
+from hscodec.audio.wave_stream import WaveStream
 from hscodec.audio.writer import AudioWriter
-from hscodec.codec.constants import DEFAULT_QUALITY, MAX_PEAK, REFERENCE_PEAK, SILENT_GAIN
-from hscodec.codec.decoder import Decoder
+from hscodec.codec.constants import DEFAULT_QUALITY, LIVE_PEAK, MAX_PEAK, REFERENCE_PEAK, SILENT_GAIN
 from hscodec.codec.encoder import EncodedChunk, Encoder, file_num_weights
-from hscodec.codec.symbols import SymbolReader
+from hscodec.codec.lost import SecondsRange
+from hscodec.codec.reader import Reader, check_output_rate, open_decoder
+from hscodec.codec.sample_format import sample_format
+from hscodec.codec.symbols import SymbolStream
 from hscodec.container.format import FileHeader
-from hscodec.container.reader import open_container
+from hscodec.container.reader import iter_chunks
+from hscodec.container.tags import Tags, pack_tags
 from hscodec.container.writer import ContainerWriter
 from hscodec.device import choose_device
 from hscodec.errors import AudioError, FormatError, HscodecError
 from hscodec.rates import HOP_SECONDS
 from hscodec.registry import Model, load_model_by_id
 
-ProgressReport = Callable[[float, float], None]
-"""Called with (seconds done, seconds in all)."""
+logger = logging.getLogger(__name__)
 
-MIN_OUTPUT_RATE_HZ = 1_000
-MAX_OUTPUT_RATE_HZ = 384_000
+ProgressReport = Callable[[float, float | None], None]
+"""Called with (seconds done, seconds in all, or None if nobody knows)."""
+
+Source: TypeAlias = str | Path | BinaryIO
+Target: TypeAlias = str | Path | BinaryIO
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,7 @@ class FileResult:
         num_channels: C.
         num_samples: Length of each channel of the audio file.
         clipped_samples: Samples that the audio file could not hold and that were clipped.
+        lost: The seconds of the encoded sound that could not be decoded.
     """
 
     file_bytes: int
@@ -45,6 +56,7 @@ class FileResult:
     num_channels: int
     num_samples: int
     clipped_samples: int = 0
+    lost: tuple[SecondsRange, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -58,128 +70,222 @@ class FileResult:
 
 
 def encode_file(
-    source: str | Path,
-    target: str | Path,
+    source: str | Path | AudioReader,
+    target: Target,
     *,
     model: Model,
     quality: float = DEFAULT_QUALITY,
+    tags: Tags | None = None,
     device: torch.device | str = "auto",
     overwrite: bool = False,
     progress: ProgressReport | None = None,
 ) -> FileResult:
-    """Encode an audio file.
+    """Encode a sound.
+
+    A file is read twice: first for its peak, to which its level is scaled. A pipe can be read only once: full scale is
+    taken for its peak, and its length is written behind the sound.
 
     Args:
-        source: Any file that soundfile reads.
-        target: The `.hsnd` file to write; it appears whole or not at all.
+        source: Any file that soundfile reads, or an open reader, which is left open.
+        target: The `.hsnd` file to write, which appears whole or not at all; or a stream, which is left open.
         model: From `registry.load_model`.
         quality: 0 to 10, in steps of 0.01.
+        tags: What to store as tags; None is `source_tags`.
         device: Where the networks run.
-        overwrite: Whether `target` may exist.
+        overwrite: Whether `target` may exist. It is never the source.
         progress: Called after each block.
 
     Raises:
         AudioError: The source cannot be used, or its samples are beyond `MAX_PEAK`.
+        FormatError: The tags are too long.
         HscodecError: The target exists or cannot be written, the quality is out of range, or there is no such device.
     """
     if not 0 <= quality <= 10:
         raise HscodecError(f"quality must be between 0 and 10, not {quality}")
-    quality_hundredths = round(quality * 100)
-    with AudioReader(source) as audio:
-        highest = peak(audio)
-        if highest > MAX_PEAK:
-            raise AudioError(f"{source}: samples as large as {highest:g} cannot be encoded")
+    if isinstance(target, str | Path):
+        path = source.path if isinstance(source, AudioReader) else source
+        check_output(target, overwrite=overwrite, source=path)
+    with contextlib.ExitStack() as stack:
+        audio = source if isinstance(source, AudioReader) else stack.enter_context(AudioReader(source))
+        gain = LIVE_PEAK / REFERENCE_PEAK if audio.is_pipe else _gain(audio)
         header = FileHeader(
             sample_rate=audio.sample_rate,
             num_channels=audio.num_channels,
-            num_samples=audio.num_samples,
+            num_samples=None if audio.is_pipe else audio.num_samples,
             num_weights=file_num_weights(model, audio.sample_rate),
-            quality=quality_hundredths,
+            quality=round(quality * 100),
             hop_seconds=HOP_SECONDS,
-            gain=max(highest / REFERENCE_PEAK, SILENT_GAIN),
+            gain=gain,
             model_id=model.model_id,
+            sample_format=sample_format(audio.subtype),
+            tags=source_tags(audio) if tags is None else tags,
         )
         encoder = Encoder(
             model,
             sample_rate=audio.sample_rate,
             num_channels=audio.num_channels,
-            quality_hundredths=quality_hundredths,
+            quality_hundredths=header.quality,
             gain=header.gain,
-            device=_resolve(device),
+            device=choose_device(device) if isinstance(device, str) else device,
         )
-        with atomic_writer(target, overwrite=overwrite) as sink, ContainerWriter(sink, header) as container:
-            done = 0
-            for block in audio.blocks():
-                for chunk in encoder.push(block):
-                    _write(container, chunk)
-                done += block.shape[1]
-                if progress:
-                    progress(done / audio.sample_rate, audio.num_samples / audio.sample_rate)
-            chunks = list(encoder.finish())
-            for chunk in chunks:
-                _write(container, chunk, last=chunk is chunks[-1])
-            container.close()
-            return FileResult(container.bytes_written, audio.sample_rate, audio.num_channels, audio.num_samples)
+        if isinstance(target, str | Path):
+            target = stack.enter_context(atomic_writer(target, overwrite=overwrite))
+        container = stack.enter_context(ContainerWriter(target, header))
+        num_samples = 0
+        for block in audio.blocks():
+            _check_peak(audio, float(abs(block).max()))
+            for chunk in encoder.push(block):
+                _write(container, chunk)
+            num_samples += block.shape[1]
+            if progress:
+                total = audio.num_samples
+                progress(num_samples / audio.sample_rate, None if total is None else total / audio.sample_rate)
+        chunks = list(encoder.finish())
+        for chunk in chunks:
+            _write(container, chunk, last=chunk is chunks[-1])
+        container.close(num_samples=num_samples)
+        return FileResult(container.bytes_written, audio.sample_rate, audio.num_channels, num_samples)
 
 
 def decode_file(
-    source: str | Path,
-    target: str | Path,
+    source: Source,
+    target: Target,
     *,
     rate: int | None = None,
+    start: Fraction | float = 0,
+    stop: Fraction | float | None = None,
     subtype: str | None = None,
+    keep_going: bool = False,
     device: torch.device | str = "auto",
     overwrite: bool = False,
     progress: ProgressReport | None = None,
     model: Model | None = None,
 ) -> FileResult:
-    """Decode a `.hsnd` file to an audio file.
+    """Decode a `.hsnd` file, or a part of it, to an audio file.
+
+    A range gets exactly the samples that it has in the whole: those that sit in `[start, stop)`, where sample n sits at
+    (n + 1/2) / rate. Only the chunks around it are read.
 
     Args:
-        source: The `.hsnd` file.
-        target: The audio file to write; its extension says the format. It appears whole or not at all.
+        source: The `.hsnd` file; or a stream, which is left open. One that cannot seek is decoded as it arrives, as a
+            whole and only while it is undamaged.
+        target: The audio file to write, whose extension says the format; it appears whole or not at all. Or a stream,
+            which gets WAV and is left open.
         rate: Output rate (Hz); None keeps the rate of what was encoded.
+        start: Where the range starts (s).
+        stop: Where it stops (s); None, or anything beyond the end, is the end.
         subtype: How samples are stored, as soundfile names it; None is the format's default, 16-bit PCM for WAV.
+        keep_going: Decode what is left of a damaged file: what is lost is silence into which the sound fades.
         device: Where the networks run.
-        overwrite: Whether `target` may exist.
-        progress: Called after each chunk.
+        overwrite: Whether `target` may exist. It is never the source.
+        progress: Called after each block.
         model: The model that the file names; None finds it.
 
     Raises:
         FormatError: The source is not a whole `.hsnd` file, or its own rate is out of range and `rate` is not given.
         ModelError: The model is not installed.
-        HscodecError: The target exists or cannot be written, the rate is out of range, or there is no such device.
+        HscodecError: The target exists or cannot be written, the rate or the range is out of range, or there is no such
+            device.
     """
-    if rate is not None and not MIN_OUTPUT_RATE_HZ <= rate <= MAX_OUTPUT_RATE_HZ:
-        limits = f"{MIN_OUTPUT_RATE_HZ} and {MAX_OUTPUT_RATE_HZ} Hz"
-        raise HscodecError(f"the output rate must be between {limits}, not {rate}")
-    with open_container(source) as container:
-        if container.index_was_rebuilt:
-            raise FormatError(f"{source} is cut short or damaged; `hscodec verify` says where")
-        header = container.header
-        if rate is None and not MIN_OUTPUT_RATE_HZ <= header.sample_rate <= MAX_OUTPUT_RATE_HZ:
-            raise FormatError(f"{source}: its rate of {header.sample_rate} Hz is not supported; choose an output rate")
-        model = model or load_model_by_id(header.model_id)
-        decoder = Decoder(SymbolReader(container, model), model, rate=rate, device=_resolve(device))
-        writer = AudioWriter(
-            target,
-            decoder.rate,
-            num_channels=header.num_channels,
-            subtype=subtype,
-            num_samples=decoder.num_samples,
-            overwrite=overwrite,
+    check_output_rate(rate)
+    if start < 0 or (stop is not None and stop <= start):
+        raise HscodecError(f"the range from {float(start):g} s to {float(stop or 0):g} s holds nothing")
+    if isinstance(target, str | Path):
+        check_output(target, overwrite=overwrite, source=source if isinstance(source, str | Path) else None)
+    if not isinstance(source, str | Path) and not source.seekable():
+        if keep_going or start or stop is not None:
+            raise HscodecError("a stream that cannot seek is decoded as a whole")
+        return _decode_stream(
+            source, target, model, rate=rate, subtype=subtype, device=device, overwrite=overwrite, progress=progress
         )
+    with Reader(source, model=model, rate=rate, device=device, keep_going=keep_going) as reader:
+        first = reader.sample_at(start)
+        last = reader.num_samples if stop is None else min(reader.sample_at(stop), reader.num_samples)
+        if start and first >= reader.num_samples:
+            raise HscodecError(f"the range starts at {float(start):g} s, the sound stops at {reader.seconds:g} s")
+        tags = reader.header.tags
+        writer = _open_writer(target, reader.rate, reader.num_channels, subtype, last - first, overwrite, tags)
         with writer:
-            for block in decoder.blocks():
-                writer.write(block)
+            for block in reader.blocks(first, last):
+                writer.write(block.cpu().numpy())
                 if progress:
-                    progress(writer.num_written / decoder.rate, decoder.num_samples / decoder.rate)
-        file_bytes = Path(source).stat().st_size
-        return FileResult(file_bytes, decoder.rate, header.num_channels, decoder.num_samples, writer.num_clipped)
+                    progress(writer.num_written / reader.rate, (last - first) / reader.rate)
+        return FileResult(
+            reader.file_bytes, reader.rate, reader.num_channels, last - first, writer.num_clipped, tuple(reader.lost)
+        )
 
 
-def _resolve(device: torch.device | str) -> torch.device:
-    return choose_device(device) if isinstance(device, str) else device
+def source_tags(audio: AudioReader) -> Tags:
+    """Return the tags of a source, without the longest ones if together they exceed what a `.hsnd` file can hold."""
+    tags = list(audio.tags)
+    while True:
+        try:
+            pack_tags(tuple(tags))
+            return tuple(tags)
+        except FormatError:
+            longest = max(tags, key=lambda tag: len(tag[0]) + len(tag[1]))
+            logger.warning("%s: the tag %s is too long and is left out", audio.path, longest[0])
+            tags.remove(longest)
+
+
+def _decode_stream(
+    source: BinaryIO,
+    target: Target,
+    model: Model | None,
+    *,
+    rate: int | None,
+    subtype: str | None,
+    device: torch.device | str,
+    overwrite: bool,
+    progress: ProgressReport | None,
+) -> FileResult:
+    stream = iter_chunks(source)
+    header = stream.header
+    model = model or load_model_by_id(header.model_id)
+    decoder = open_decoder(SymbolStream(stream, model), model, rate=rate, device=device)
+    writer = _open_writer(
+        target, decoder.rate, header.num_channels, subtype, decoder.num_samples, overwrite, header.tags
+    )
+    with writer:
+        for block in decoder.blocks():
+            writer.write(block.cpu().numpy())
+            if progress:
+                total = None if decoder.num_samples is None else decoder.num_samples / decoder.rate
+                progress(writer.num_written / decoder.rate, total)
+    return FileResult(stream.bytes_read, decoder.rate, header.num_channels, writer.num_written, writer.num_clipped)
+
+
+def _open_writer(
+    target: Target,
+    rate: int,
+    num_channels: int,
+    subtype: str | None,
+    num_samples: int | None,
+    overwrite: bool,
+    tags: Tags,
+) -> AudioWriter | WaveStream:
+    if not isinstance(target, str | Path):
+        return WaveStream(target, rate, num_channels=num_channels, subtype=subtype, num_samples=num_samples)
+    return AudioWriter(
+        target,
+        rate,
+        num_channels=num_channels,
+        subtype=subtype,
+        num_samples=num_samples,
+        overwrite=overwrite,
+        tags=tags,
+    )
+
+
+def _gain(audio: AudioReader) -> float:
+    highest = peak(audio)
+    _check_peak(audio, highest)
+    return max(highest / REFERENCE_PEAK, SILENT_GAIN)
+
+
+def _check_peak(audio: AudioReader, highest: float) -> None:
+    if highest > MAX_PEAK:
+        raise AudioError(f"{audio.path}: samples as large as {highest:g} cannot be encoded")
 
 
 def _write(container: ContainerWriter, chunk: EncodedChunk, *, last: bool = False) -> None:

@@ -1,12 +1,13 @@
 import io
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from hscodec.cli import decode as decode_module
+from hscodec.cli.options import Time
 
 
 @pytest.fixture
@@ -111,12 +112,89 @@ def test_a_newer_format_is_named(fails, make_container):
 
 def test_a_file_cut_short_is_refused(fails, hsnd_path):
     hsnd_path.write_bytes(hsnd_path.read_bytes()[:-1])
-    assert fails("decode", hsnd_path) == f"{hsnd_path} is cut short or damaged; `hscodec verify` says where"
+    advice = "`hscodec verify` says where, --keep-going decodes the rest"
+    assert fails("decode", hsnd_path) == f"{hsnd_path} is cut short or damaged; {advice}"
     assert not hsnd_path.with_suffix(".wav").exists()
 
 
-def test_the_limits_of_the_rate_are_the_codec_s():
-    from hscodec.codec import files
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0", 0), ("12", 12), ("1.25", "5/4"), (".5", "1/2"), ("7.", 7), ("90:00", 5400), ("1:02:03.001", "3723001/1000")],
+)
+def test_times(text, seconds):
+    assert Time().convert(text, None, None) == Fraction(seconds)
 
-    limits = (decode_module.MIN_RATE_HZ, decode_module.MAX_RATE_HZ)
-    assert limits == (files.MIN_OUTPUT_RATE_HZ, files.MAX_OUTPUT_RATE_HZ)
+
+@pytest.mark.parametrize("text", ["", "-1", "1:60", "1:60:00", "1:2:3:4", "a", "1e3", "nan", ":5", "1::2", "1 2", "."])
+def test_what_is_no_time(run, hsnd_path, text):
+    result = run("decode", f"--start={text}", hsnd_path)
+    assert result.exit_code == 2
+    assert "is not a time" in result.stderr
+
+
+def samples_of(path):
+    return soundfile.read(path, dtype="int16")[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (("--start", "0.25", "--stop", "0:00.75"), slice(4000, 12_000)),
+        (("--start", "0.9999"), slice(15_998, None)),
+        (("--stop", "99:00:00"), slice(None)),
+    ],
+)
+@pytest.mark.parametrize("through_pipe", [False, True])
+def test_a_range_is_the_slice_of_the_whole(decode, hsnd_path, tmp_path, options, part, through_pipe):
+    decode("-q", hsnd_path)
+    path = tmp_path / "part.wav"
+    stdin = hsnd_path.read_bytes() if through_pipe else None
+    result = decode(*options, "-" if through_pipe else hsnd_path, path, stdin=stdin)
+    assert result.exit_code == 0, result.output
+    np.testing.assert_array_equal(samples_of(path), samples_of(hsnd_path.with_suffix(".wav"))[part])
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--start", "1"), "the range starts at 1 s, the sound stops at 1 s"),
+        (("--start", "0.5", "--stop", "0.5"), "the range from 0.5 s to 0.5 s holds nothing"),
+        (("--stop", "0"), "the range from 0 s to 0 s holds nothing"),
+    ],
+)
+def test_a_range_that_holds_nothing(fails, hsnd_path, options, reason):
+    assert fails("decode", *options, hsnd_path) == reason
+    assert not hsnd_path.with_suffix(".wav").exists()
+
+
+@pytest.mark.parametrize("through_pipe", [False, True])
+def test_keep_going_decodes_what_is_left_and_says_what_is_not(decode, run, tiny_model_path, tmp_path, through_pipe):
+    sound, path = tmp_path / "long.wav", tmp_path / "long.hsnd"
+    soundfile.write(sound, np.random.default_rng(1).uniform(-0.5, 0.5, 96_000), 8_000)
+    run("encode", "-q", "--model", tiny_model_path, "--device", "cpu", sound, path)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 3 // 4])
+    assert decode("-q", "-f", path, sound).exit_code == 1
+    stdin = path.read_bytes() if through_pipe else None
+    result = decode("--keep-going", "-f", "-" if through_pipe else path, sound, stdin=stdin)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[1:] == ["hscodec: warning: lost [4.98 s, 12.00 s)"]
+    assert len(samples_of(sound)) == 249 * 160
+    quiet = decode("--keep-going", "-q", "-f", path, sound)
+    assert quiet.stderr == "hscodec: warning: lost [4.98 s, 12.00 s)\n"
+
+
+def test_tags_come_back(decode, encode_with_tags, tmp_path):
+    assert decode("-q", encode_with_tags, tmp_path / "tagged.flac").exit_code == 0
+    with soundfile.SoundFile(tmp_path / "tagged.flac") as file:
+        assert (file.title, file.artist) == ("Z\N{LATIN SMALL LETTER U WITH DIAERESIS}rich", "one; two")
+
+
+@pytest.fixture
+def encode_with_tags(run, tiny_model_path, tone_path, tmp_path):
+    path = tmp_path / "tagged.hsnd"
+    tags = ("title=Z\N{LATIN SMALL LETTER U WITH DIAERESIS}rich", "ARTIST=one", "artist=two", "Mood=calm")
+    options = [part for tag in tags for part in ("--tag", tag)]
+    result = run("encode", "-q", "--model", tiny_model_path, "--device", "cpu", *options, tone_path, path)
+    assert result.exit_code == 0, result.output
+    return path

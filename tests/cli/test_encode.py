@@ -1,5 +1,7 @@
 import io
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -145,3 +147,86 @@ def test_audio_arrives_through_a_pipe(encode, tmp_path):
     soundfile.write(stream, np.zeros(800), 8_000, format="FLAC")
     assert encode("-q", "-", "-o", tmp_path / "piped.hsnd", stdin=stream.getvalue()).exit_code == 0
     assert describe(tmp_path / "piped.hsnd")["num_samples"] == 800
+
+
+def tags_of(path):
+    return [tuple(tag) for tag in describe(path)["tags"]]
+
+
+@pytest.fixture
+def tagged_path(tmp_path, tone_path):
+    path = tmp_path / "tagged.flac"
+    samples, rate = soundfile.read(tone_path)
+    with soundfile.SoundFile(path, "w", rate, 1, "PCM_24") as file:
+        file.title, file.artist = "Tone", "Nobody"
+        file.write(samples)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "tags"),
+    [
+        ((), [("TITLE", "Tone"), ("ARTIST", "Nobody")]),
+        (("--no-tags",), []),
+        (("--no-tags", "--tag", "TITLE=Mine"), [("TITLE", "Mine")]),
+        (("--tag", "artist=One", "--tag", "Artist=Two"), [("TITLE", "Tone"), ("ARTIST", "One"), ("ARTIST", "Two")]),
+        (("--tag", "title="), [("ARTIST", "Nobody")]),
+        (("--tag", "x=a=b"), [("TITLE", "Tone"), ("ARTIST", "Nobody"), ("X", "a=b")]),
+    ],
+)
+def test_tags(encode, tagged_path, options, tags):
+    result = encode("-q", *options, tagged_path)
+    assert (result.exit_code, result.output) == (0, "")
+    assert tags_of(tagged_path.with_suffix(".hsnd")) == tags
+    assert describe(tagged_path.with_suffix(".hsnd"))["sample_format"] == "pcm_24"
+
+
+@pytest.mark.parametrize("tag", ["no equals", "=value", "k\u00e9y=1"])
+def test_what_is_no_tag(encode_fails, tone_path, tag):
+    assert "tag" in encode_fails("--tag", tag, tone_path)
+
+
+def test_too_many_tags(encode_fails, tone_path):
+    assert "tag bytes" in encode_fails("--tag", f"LYRICS={'la' * 20_000}", tone_path)
+    assert not tone_path.with_suffix(".hsnd").exists()
+
+
+def test_live_is_for_standard_input(encode, tone_path):
+    result = encode("--live", tone_path)
+    assert result.exit_code == 2
+    assert "standard input" in result.stderr
+
+
+def command_line(*arguments):
+    return [sys.executable, "-m", "hscodec", *map(str, arguments)]
+
+
+def test_a_chain_of_pipes(tiny_model_path, tmp_path):
+    """Samples go in at one end and come out at the other, with nothing on disk and no length known in advance."""
+    time = np.arange(96_000) / 8000
+    sound = (0.5 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
+    wav = io.BytesIO()
+    soundfile.write(wav, sound, 8000, format="WAV", subtype="PCM_16")
+    content = bytearray(wav.getvalue())
+    content[4:8] = content[40:44] = b"\xff\xff\xff\xff"  # as ffmpeg and arecord write it to a pipe
+    encode = command_line("encode", "--live", "-q", "--model", tiny_model_path, "--device", "cpu", "-", "-")
+    decode = command_line("decode", "-q", "--device", "cpu", "-", "-")
+    with (
+        subprocess.Popen(encode, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first,
+        subprocess.Popen(decode, stdin=first.stdout, stdout=subprocess.PIPE) as second,
+    ):
+        first.stdin.write(content)
+        first.stdin.close()
+        received = second.stdout.read()
+    assert (first.returncode, second.returncode) == (0, 0)
+    samples = np.frombuffer(received[44:], "<i2")
+    assert len(samples) == len(sound)
+    assert np.corrcoef(samples, sound)[0, 1] > 0.5
+
+
+def test_who_stops_listening_gets_no_complaint(tiny_model_path, tone_path):
+    encode = command_line("encode", "-q", "--model", tiny_model_path, "--device", "cpu", tone_path, "-")
+    with subprocess.Popen(encode, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1

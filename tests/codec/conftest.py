@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
-from hscodec.codec import encode_file
+from hscodec.codec import Encoder, encode_file
+from hscodec.container import ContainerWriter, FileHeader
 
 
 def _noise(num_samples, *, num_channels=1, seed=0):
@@ -41,3 +43,34 @@ def long_file(tmp_path_factory, tiny_model) -> Path:
     soundfile.write(folder / "in.wav", _noise(114_321, num_channels=2), 8000)
     encode_file(folder / "in.wav", folder / "out.hsnd", model=tiny_model, device="cpu")
     return folder / "out.hsnd"
+
+
+@pytest.fixture(scope="session")
+def many_chunks(tmp_path_factory, tiny_model) -> Path:
+    """Return 0.4 s of noise at 8 kHz in chunks of 2, 2, 4, 2, 8, 2 and 2 segments."""
+    path = tmp_path_factory.mktemp("many") / "many.hsnd"
+    encoder = Encoder(
+        tiny_model, sample_rate=8000, num_channels=1, quality_hundredths=500, gain=1.0, device=torch.device("cpu")
+    )
+    header = FileHeader(
+        sample_rate=8000,
+        num_channels=1,
+        num_samples=3200,
+        num_weights=160,
+        quality=500,
+        model_id=tiny_model.model_id,
+    )
+    encoder._hold(_noise(3200).T)
+    encoder._held = np.pad(encoder._held, ((0, 0), (0, 320)))
+    with path.open("wb") as sink, ContainerWriter(sink, header) as container:
+        for count in (2, 2, 4, 2, 8, 2, 2):
+            encoder._encode(count)
+        for chunk in encoder._packed(keep=0):
+            container.write_chunk(
+                first_segment=chunk.first_segment,
+                num_segments=chunk.num_segments,
+                order=chunk.order,
+                symbol_digest=chunk.symbol_digest,
+                payload=chunk.payload,
+            )
+    return path

@@ -262,8 +262,8 @@ def test_the_package_names_its_parts():
     assert sorted(codec.__all__) == codec.__all__
     for name in codec.__all__:
         assert getattr(codec, name).__name__ == name
-    with pytest.raises(AttributeError, match="no attribute 'Reader'"):
-        _ = codec.Reader
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = codec.Nothing
 
 
 def test_paths_may_be_text(encoded, tmp_path):

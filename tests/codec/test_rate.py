@@ -39,7 +39,7 @@ def ideal_bytes(path, model):
     total = 0.0
     with open(path, "rb") as file, torch.inference_mode():
         source = SymbolReader(ContainerReader(file), model)
-        for index in range(len(source)):
+        for index in range(len(source.spans)):
             symbols = source.read(index)
             latent, weights = torch.from_numpy(symbols.latent), torch.from_numpy(symbols.weights)
             total += sum(network.ideal_bits(latent, weights, source.header.quality / 100))

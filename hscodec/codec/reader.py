@@ -1,0 +1,178 @@
+"""`Reader`: random access to the sound of a `.hsnd` file."""
+
+import contextlib
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import torch
+
+from hscodec.codec.constants import MAX_OUTPUT_RATE_HZ, MIN_OUTPUT_RATE_HZ
+from hscodec.codec.decoder import Decoder
+from hscodec.codec.lost import SecondsRange, heard_in, merged, missing_end
+from hscodec.codec.symbols import SymbolReader, SymbolSource
+from hscodec.coding.payload import ChunkSymbols
+from hscodec.container.format import FileHeader
+from hscodec.container.reader import ContainerReader, open_container
+from hscodec.device import choose_device
+from hscodec.errors import FormatError, HscodecError
+from hscodec.rates import sample_at
+from hscodec.registry import Model, load_model_by_id
+
+
+class Reader:
+    """An open `.hsnd` file whose sound can be read from anywhere; a context manager. Not for several threads at once.
+
+    Any range is exactly the slice of the whole, to the last bit on one machine, and costs only the chunks around it.
+
+    Args:
+        source: A path, or a binary file that can seek, which is left open.
+        model: The model that the file names; None finds it.
+        rate: Output rate (Hz); None keeps the rate of what was encoded.
+        device: Where the networks run and the samples are returned.
+        keep_going: Read damaged and cut files as well: what is lost is silence into which the sound fades, and `lost`
+            names it. The sound then ends with the last chunk that is left.
+
+    Raises:
+        FormatError: The source is not a `.hsnd` file, is damaged (without `keep_going`), or its own rate is out of
+            range and `rate` is not given.
+        ModelError: The model is not installed, or not the one that the file names.
+        HscodecError: The rate is out of range, or there is no such device.
+
+    Attributes:
+        header: What the file says about itself.
+        rate: Output rate (Hz).
+        num_samples: Length of each channel at that rate.
+    """
+
+    def __init__(
+        self,
+        source: str | Path | BinaryIO,
+        *,
+        model: Model | None = None,
+        rate: int | None = None,
+        device: torch.device | str = "auto",
+        keep_going: bool = False,
+    ) -> None:
+        check_output_rate(rate)
+        with contextlib.ExitStack() as stack:
+            if isinstance(source, str | Path):
+                self._container = stack.enter_context(open_container(source))
+            else:
+                self._container = ContainerReader(source)
+            self.header: FileHeader = self._container.header
+            if self._container.index_was_rebuilt and not keep_going:
+                name = source if isinstance(source, str | Path) else "the file"
+                advice = "`hscodec verify` says where, --keep-going decodes the rest"
+                raise FormatError(f"{name} is cut short or damaged; {advice}")
+            model = model or load_model_by_id(self.header.model_id)
+            self._symbols = SymbolReader(self._container, model)
+            self._decoder = open_decoder(self._symbols, model, rate=rate, device=device, keep_going=keep_going)
+            self.rate = self._decoder.rate
+            self.num_samples: int = self._decoder.num_samples or 0
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file if it was opened here."""
+        self._stack.close()
+
+    @property
+    def num_channels(self) -> int:
+        """C."""
+        return self.header.num_channels
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the `.hsnd` file."""
+        return self._container.file_bytes
+
+    @property
+    def seconds(self) -> float:
+        """Duration (s)."""
+        return self.num_samples / self.rate
+
+    @property
+    def lost(self) -> list[SecondsRange]:
+        """The seconds that were met so far and are lost, and the end of a file that was cut."""
+        ranges = [heard_in(self._container, *segments) for segments in self._decoder.lost]
+        end = missing_end(self._container)
+        return list(merged([*ranges, end] if end else ranges))
+
+    def read(self, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        """Return the samples `[start, stop)` at the output rate.
+
+        Args:
+            start: First sample, 0 to `num_samples`.
+            stop: One past the last sample; None, or anything beyond the end, is the end.
+
+        Shape:
+            returns: [C, T] float32, on the reader's device
+
+        Raises:
+            FormatError: Something needed is damaged and `keep_going` is not set, or more than an hour of it is missing.
+            HscodecError: The range does not lie in the sound.
+        """
+        self._check_range(start, stop)
+        return self._decoder.read(start, stop)
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[torch.Tensor]:
+        """Yield what `read` would return as consecutive blocks [C, T] of a few seconds."""
+        self._check_range(start, stop)
+        return self._decoder.blocks(start, stop)
+
+    def sample_at(self, seconds: Fraction | float) -> int:
+        """Return the first sample at that time or later; sample n sits at (n + 1/2) / rate."""
+        return sample_at(Fraction(seconds), self.rate)
+
+    def symbols(self, index: int) -> ChunkSymbols:
+        """Return the integers of chunk `index`: precision latent [C, S/2, Z] and weight symbols [C, S, K].
+
+        Raises:
+            FormatError: The chunk is damaged.
+            IndexError: There is no such chunk.
+        """
+        spans = [place for place, span in enumerate(self._symbols.spans) if span.chunk is not None]
+        return self._symbols.read(spans[index])
+
+    def _check_range(self, start: int, stop: int | None) -> None:
+        if not 0 <= start <= self.num_samples:
+            raise HscodecError(f"sample {start} is not in the sound, which has {self.num_samples}")
+        if stop is not None and stop < start:
+            raise HscodecError(f"the range stops at sample {stop}, before its start at {start}")
+
+
+def open_decoder(
+    source: SymbolSource, model: Model, *, rate: int | None, device: torch.device | str, keep_going: bool = False
+) -> Decoder:
+    """Return a decoder after checking that the file's own rate is one that can be rendered.
+
+    Raises:
+        FormatError: It is not, and no other was chosen.
+    """
+    own = source.header.sample_rate
+    if rate is None and not MIN_OUTPUT_RATE_HZ <= own <= MAX_OUTPUT_RATE_HZ:
+        raise FormatError(f"its rate of {own} Hz is not supported; choose an output rate")
+    if isinstance(device, str):
+        device = choose_device(device)
+    return Decoder(source, model, rate=rate, device=device, keep_going=keep_going)
+
+
+def check_output_rate(rate: int | None) -> None:
+    """Refuse an output rate out of range.
+
+    Raises:
+        HscodecError: It is.
+    """
+    if rate is not None and not MIN_OUTPUT_RATE_HZ <= rate <= MAX_OUTPUT_RATE_HZ:
+        limits = f"{MIN_OUTPUT_RATE_HZ} and {MAX_OUTPUT_RATE_HZ} Hz"
+        raise HscodecError(f"the output rate must be between {limits}, not {rate}")
