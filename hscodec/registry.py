@@ -168,7 +168,7 @@ def read_model_file(path: Path, name: str) -> Model:
     try:
         arrays = load_arrays(content)
         metadata = _metadata(content)
-        config = from_mapping(HypernetworkConfig, json.loads(metadata["hypernetwork"]), path.name)
+        config = _config(json.loads(metadata["hypernetwork"]), path.name)
     except (SafetensorError, LookupError, TypeError, ValueError, RecursionError, ConfigError) as error:
         raise ModelError(f"{path} is not a usable hscodec model: {error}") from error
     if metadata.get("family") != FAMILY:
@@ -212,6 +212,13 @@ def _load_entry(folder: Path, entry: ManifestEntry) -> Model:
     if model.sha256 != entry.sha256:
         raise ModelError(f"{model.path} is damaged: its sha256 is not the one in the manifest")
     return model
+
+
+def _config(values: dict[str, Any], name: str) -> HypernetworkConfig:
+    """Return the configuration of a model. It must be complete: later versions may have other defaults."""
+    if isinstance(values, dict) and (missing := {field.name for field in fields(HypernetworkConfig)} - values.keys()):
+        raise ConfigError(f"{name}: hypernetwork.{min(missing)} is missing")
+    return from_mapping(HypernetworkConfig, values, name)
 
 
 def _metadata(content: bytes) -> dict[str, str]:

@@ -163,6 +163,9 @@ def hostile(content):
     yield "configuration is a list", rewritten(content, metadata={"hypernetwork": "[]"})
     yield "configuration is too deep", rewritten(content, metadata={"hypernetwork": "[" * 100_000})
     yield "unknown key", rewritten(content, metadata=config_with(content, depth=3))
+    whole = json.loads(metadata_of(content)["hypernetwork"])
+    del whole["refine_kernel"]
+    yield "missing key", rewritten(content, metadata={"hypernetwork": json.dumps(whole)})
     yield "wrong type", rewritten(content, metadata=config_with(content, width="16"))
     yield "zero width", rewritten(content, metadata=config_with(content, width=0))
     yield "gigantic width", rewritten(content, metadata=config_with(content, width=10**12))

@@ -1,0 +1,167 @@
+"""Renders what `hsnd_numpy.py` read: symbols to samples, written from docs/format.md like that.
+
+Everything is computed in 64-bit floating point, segment after segment and hop after hop; it is an example of the page's
+formulas rather than a fast decoder. Names are those of the page.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from hsnd_numpy import Chunk, File
+
+Rows = np.ndarray
+"""A sequence of rows, one for each segment or each pair of segments: [S, N]."""
+
+
+def read_config(model: bytes) -> dict[str, Any]:
+    """Return the configuration in the metadata of a model file."""
+    header_bytes = int.from_bytes(model[:8], "little")
+    metadata = json.loads(model[8 : 8 + header_bytes])["__metadata__"]
+    if metadata["family"] != "hsc":
+        raise ValueError(f"models of the family {metadata['family']} are not known")
+    return json.loads(metadata["hypernetwork"])
+
+
+class Networks:
+    """The networks that lead from symbols to theta, at one quality.
+
+    Args:
+        tensors: Of a model file, by name.
+        config: Of the same model file.
+        quality: In hundredths.
+    """
+
+    def __init__(self, tensors: Mapping[str, np.ndarray], config: dict[str, Any], quality: int) -> None:
+        self.tensors = tensors
+        self.config = config
+        self.quality = quality
+        self.level = np.array([(quality / 100 - config["neutral_quality"]) * config["level_per_quality"]])
+
+    def decode_precision(self, latent: np.ndarray) -> tuple[Rows, Rows]:
+        """Return step sizes [S, K'] and features [S, W] of one channel of a chunk, whose latent is [S/2, Z]."""
+        knots = np.exp(4 * self.tensor("prior.log_step"))
+        i = min(self.quality // 100, 9)
+        f = self.quality / 100 - i
+        x = latent * (knots[i] * (1 - f) + knots[i + 1] * f)
+        h = self.linear("decoder.enter", x) + self.linear("decoder.enter_level", self.level)
+        h = self.blocks("decoder.latent_blocks", self.config["decoder_blocks"], h)
+        g = self.linear("decoder.unpair", h).reshape(2 * len(h), -1)
+        features = self.blocks("decoder.segment_blocks", self.config["decoder_blocks"], g)
+        log_step = self.linear("decoder.leave", features) - self.config["step_per_level"] * self.level
+        return np.exp(np.clip(log_step, -10, 0)), features
+
+    def refine(self, symbols: np.ndarray, step: Rows, features: Rows) -> Rows:
+        """Return theta [S, K] of one channel from its symbols [S, K]."""
+        num_weights, known = symbols.shape[1], self.config["num_weights"]
+        y = np.pad(symbols, ((0, 0), (0, known - num_weights)))
+        c = y * step
+        a = np.sign(c) * (np.abs(c) + 1e-6) ** 0.4
+        h = self.linear("refinement.enter", np.concatenate([np.tanh(y), a, features], axis=1))
+        h = h + self.linear("refinement.enter_level", self.level)
+        h = self.blocks("refinement.blocks", self.config["refine_blocks"], h)
+        u, v = np.split(self.linear("refinement.leave", h), 2, axis=1)
+        theta = (c * (1 + np.tanh(u) / 2) + step * v) / math.sqrt(480)
+        return theta[:, :num_weights]
+
+    def tensor(self, name: str) -> np.ndarray:
+        """Return a tensor in double precision."""
+        return self.tensors["network." + name].astype(np.float64)
+
+    def linear(self, name: str, x: np.ndarray) -> np.ndarray:
+        """Return weight x + bias of each row of x."""
+        return x @ self.tensor(name + ".weight").T + self.tensor(name + ".bias")
+
+    def blocks(self, name: str, count: int, x: Rows) -> Rows:
+        """Apply the blocks `name.0`, `name.1`, ... one after the other."""
+        for block in (f"{name}.{i}" for i in range(count)):
+            h = self.linear(block + ".expand", self.norm(block + ".norm", self.mix(block + ".mix", x)))
+            x = x + self.linear(block + ".project", gelu(h))
+        return x
+
+    def mix(self, name: str, x: Rows) -> Rows:
+        """Return the convolution of each column with taps of its own."""
+        weight = self.tensor(name + ".weight")[:, 0]
+        taps = weight.shape[1]
+        padded = np.pad(x, ((taps // 2, taps // 2), (0, 0)))
+        return self.tensor(name + ".bias") + sum(weight[:, i] * padded[i : i + len(x)] for i in range(taps))
+
+    def norm(self, name: str, x: Rows) -> Rows:
+        """Return each row shifted and scaled to mean 0 and variance 1, then column by column as was learned."""
+        normed = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
+        return self.tensor(name + ".weight") * normed + self.tensor(name + ".bias")
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    """Return x times the probability that a normal variable lies below x."""
+    return x * (1 + np.frompyfunc(math.erf, 1, 1)(x / math.sqrt(2)).astype(np.float64)) / 2
+
+
+def render(file: "File", tensors: Mapping[str, np.ndarray], config: dict[str, Any], rate: int) -> np.ndarray:
+    """Return the samples of a file at any rate.
+
+    Args:
+        file: As `hsnd_numpy.read_file` returns it.
+        tensors: Of the model that the file names, as `safetensors.numpy.load_file` returns them.
+        config: Of the same model.
+        rate: Of the output (Hz).
+
+    Shape:
+        - returns: [C, T] float64
+    """
+    header = file.header
+    num_samples = (2 * file.num_samples * rate + header.sample_rate) // (2 * header.sample_rate)
+    samples = np.zeros((header.num_channels, num_samples))
+    grid = header.hop * rate
+    bases: dict[Fraction, tuple[np.ndarray, np.ndarray]] = {}
+    for j, theta_j, theta_next in hops(file.chunks, Networks(tensors, config, header.quality)):
+        inside = range(first_sample(j, grid), first_sample(j + 1, grid))
+        if not inside:
+            continue
+        times = [(n + Fraction(1, 2)) / grid - j for n in inside]
+        if times[0] not in bases:  # hops whose first samples have the same place look alike
+            t = np.array(times, np.float64)
+            bases[times[0]] = basis(t, header.num_weights, grid), basis(t - 1, header.num_weights, grid)
+        falling, rising = bases[times[0]]
+        heard = samples[:, inside.start : inside.stop]  # less than `inside` at the end of the sound
+        heard[:] = header.gain * (theta_j @ falling.T + theta_next @ rising.T)[:, : heard.shape[1]]
+    return samples
+
+
+def first_sample(hop: int, grid: Fraction) -> int:
+    """Return the first sample n with (n + 1/2) / M >= hop."""
+    return math.ceil(hop * grid - Fraction(1, 2))
+
+
+def basis(t: np.ndarray, num_weights: int, grid: Fraction) -> np.ndarray:
+    """Return what f multiplies with each weight at the times t: [T, K], zeros for features that are left out."""
+    k = np.arange(num_weights) + 0.5
+    sines = np.sin(math.pi * k * (t[:, None] + 1.5) + math.pi / 2)
+    sines[:, math.floor(grid) :] = 0
+    return np.cos(math.pi * t / 2)[:, None] * sines
+
+
+def hops(chunks: "list[Chunk]", networks: Networks) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield every hop j with the theta [C, K] of the segments j and j + 1."""
+    precision = [[networks.decode_precision(latent) for latent in chunk.latent] for chunk in chunks]
+    for i, chunk in enumerate(chunks):
+        around = range(max(i - 1, 0), min(i + 2, len(chunks)))
+        theta = np.stack([
+            networks.refine(
+                np.concatenate([chunks[j].symbols[channel] for j in around]),
+                np.concatenate([precision[j][channel][0] for j in around]),
+                np.concatenate([precision[j][channel][1] for j in around]),
+            )
+            for channel in range(len(chunk.symbols))
+        ])  # fmt: skip
+        first_around = chunks[around[0]].first_segment
+        for segment in range(chunk.first_segment, chunk.first_segment + chunk.num_segments):
+            if segment > 0:
+                yield segment - 1, theta[:, segment - 1 - first_around], theta[:, segment - first_around]
+        if chunk is chunks[-1]:
+            yield segment, theta[:, segment - first_around], np.zeros_like(theta[:, 0])
