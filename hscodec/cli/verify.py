@@ -38,9 +38,11 @@ def command(ctx: click.Context, files: tuple[Path, ...]) -> None:
             click.echo(f"{name}: OK ({console.plural(result.num_chunks, 'chunk')})")
             continue
         failures += 1
-        click.echo(f"{name}: FAILED ({console.plural(len(result.problems), 'problem')})")
+        click.echo(f"{name}: FAILED ({console.plural(result.num_problems, 'problem')})")
         for problem in result.problems:
             click.echo(f"  {_text(problem)}")
+        if result.num_problems > len(result.problems):
+            click.echo("  ...")
     ctx.exit(1 if failures else 0)
 
 

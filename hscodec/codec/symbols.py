@@ -14,7 +14,7 @@ from hscodec.rates import HOP_SECONDS, MAX_CHANNELS
 from hscodec.registry import Model
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Span:
     """The segments `[first_segment, stop_segment)`: those of one chunk, or of a gap where chunks are missing.
 

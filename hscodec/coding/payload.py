@@ -174,6 +174,8 @@ def _decompress(payload: bytes, num_symbols: int) -> bytes:
     """Decompress after checking the frame's own claim, since a declared size is allocated before anything is read."""
     try:
         content_bytes = zstandard.get_frame_parameters(payload).content_size
+        if content_bytes == zstandard.CONTENTSIZE_UNKNOWN:
+            raise FormatError("payload does not say the size of its content")
         # At worst each symbol takes a run, a byte and an escaped value, and a last run follows.
         if content_bytes > num_symbols * (2 + ESCAPED_BYTES) + 1:
             raise FormatError(f"payload announces {content_bytes} bytes, which does not fit {num_symbols} symbols")

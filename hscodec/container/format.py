@@ -168,14 +168,15 @@ class FileHeader:
             return 0
         return min(MAX_SAMPLES, math.floor((num_segments - 1) * self.hop_seconds * self.sample_rate + Fraction(1, 2)))
 
-    def check_chunk(self, num_segments: int) -> None:
+    def check_chunk(self, num_segments: int, name: str = "chunk") -> None:
         """Hold the size of a chunk against its cap: C * S * K weight symbols are what a decoder must keep at once.
 
         Raises:
             FormatError: If the chunk has more than `MAX_CHUNK_SYMBOLS`.
         """
         num_symbols = self.num_channels * num_segments * self.num_weights
-        _check_range("weight symbols in a chunk", num_symbols, 1, MAX_CHUNK_SYMBOLS)
+        if num_symbols > MAX_CHUNK_SYMBOLS:
+            raise FormatError(f"{name}: {num_symbols} weight symbols, at most {MAX_CHUNK_SYMBOLS} are allowed")
 
     def check_num_samples(self, num_samples: int, num_segments: int) -> None:
         """Hold the final length of the file against this header and the segments that were stored.

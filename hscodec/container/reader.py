@@ -132,7 +132,7 @@ class ContainerReader:
         is_last = entry is self.chunks[-1]
         if found != (entry.byte_length, entry.first_segment, entry.num_segments) or (header.is_last and not is_last):
             raise FormatError(f"{name}: its header contradicts the index, the file is damaged")
-        self.header.check_chunk(header.num_segments)
+        self.header.check_chunk(header.num_segments, name)
         return _read_body(self._source, packed, header, name)
 
 
@@ -177,7 +177,7 @@ class ChunkStream:
             header = _unpack_chunk_header(packed, name)
             if has_last or header.first_segment != stop_segment or len(index) == MAX_CHUNKS:
                 raise FormatError(f"{name}: it does not continue the previous chunk")
-            self.header.check_chunk(header.num_segments)
+            self.header.check_chunk(header.num_segments, name)
             chunk = _read_body(self._stream, packed, header, name)
             index.append(IndexEntry(header.byte_length, header.num_segments))
             stop_segment, has_last = header.stop_segment, header.is_last

@@ -16,7 +16,7 @@ from functools import lru_cache
 
 import torch
 
-from hscodec.inr.coordinates import first_sample_of_hop, hop_phases
+from hscodec.inr.coordinates import first_sample_of_hop
 
 _BLOCK_TIMES = 4096  # bounds the [T, K] matrix of sines in `sample` to some 30 MB
 
@@ -72,26 +72,15 @@ class LappedSiren:
             returns: [..., T], the samples that sit in hops [first_segment, first_segment + S - 1)
         """
         grid = Fraction(samples_per_hop)
-        num_segments = theta.shape[-2]
-        stop_hop = first_segment + max(num_segments - 1, 0)
-        start = first_sample_of_hop(first_segment, grid)
-        output = theta.new_zeros(*theta.shape[:-2], first_sample_of_hop(stop_hop, grid) - start)
         usable = min(theta.shape[-1], int(grid))
         theta = theta[..., :usable]
-        if grid.denominator == 1 and num_segments > 1:
+        if theta.shape[-2] < 2 or usable == 0:
+            stop_hop = first_segment + max(theta.shape[-2] - 1, 0)
+            num_samples = first_sample_of_hop(stop_hop, grid) - first_sample_of_hop(first_segment, grid)
+            return theta.new_zeros(*theta.shape[:-2], num_samples)
+        if grid.denominator == 1:
             return _synthesize_whole(theta, int(grid))
-        for phase in hop_phases(grid):
-            first = first_segment + (phase.phase - first_segment) % grid.denominator
-            hops = torch.arange(first, max(first, stop_hop), grid.denominator, device=theta.device) - first_segment
-            if len(hops) == 0 or not phase.positions:
-                continue
-            late, early = _phase_features(phase.positions, usable, theta.dtype, theta.device)
-            rendered = theta[..., hops, :] @ late.T + theta[..., hops + 1, :] @ early.T
-            offset = phase.first_sample + first // grid.denominator * phase.samples_per_period - start
-            rows = torch.arange(len(hops), device=theta.device) * phase.samples_per_period + offset
-            columns = torch.arange(len(phase.positions), device=theta.device)
-            output[..., rows[:, None] + columns] = rendered
-        return output
+        return _synthesize_fractional(theta, grid, first_segment)
 
     def sample(self, theta: torch.Tensor, times: torch.Tensor, band_limit: float | None = None) -> torch.Tensor:
         """Sample at arbitrary times, evaluating the sines directly; memory stays bounded however many times there are.
@@ -171,12 +160,70 @@ def _fast_factors(
         return window.to(device, complex_dtype), phase.to(device, complex_dtype)
 
 
+def _synthesize_fractional(theta: torch.Tensor, grid: Fraction, first_segment: int) -> torch.Tensor:
+    """Render any regular grid: [..., S, K] to [..., T].
+
+    Sample n of a segment sits at t = t_0 + n d with d = 1 / samples per hop, so that with c_m = exp(i pi d m^2 / 2)
+
+        sum_k theta_k sin(omega_k t + b_k) = Re[exp(i pi d n / 2) c_n sum_k a_k c*_{n-k}]
+        a_k = theta_k exp(i pi (k + 1/2) (t_0 + 3/2)) c_k
+
+    since k n = (k^2 + n^2 - (n - k)^2) / 2: a convolution with a chirp (Bluestein 1970), whatever the spacing.
+    """
+    num_segments, num_weights = theta.shape[-2:]
+    segments = range(first_segment, first_segment + num_segments)
+    starts = [first_sample_of_hop(segment - 1, grid) for segment in segments]
+    stops = [first_sample_of_hop(segment + 1, grid) for segment in segments]
+    length = max(stop - start for start, stop in zip(starts, stops, strict=True))
+    # Exact up to here: where the first sample sits in each segment's coordinates.
+    first = [float((start + Fraction(1, 2)) / grid - segment) for start, segment in zip(starts, segments, strict=True)]
+    position = torch.tensor(first, dtype=torch.float64)[:, None]
+    phases = _on(theta, torch.exp(1j * torch.pi * (position + 1.5) * (torch.arange(num_weights) + 0.5)))
+    weight_chirp, sample_chirp, kernel = _chirps(grid, num_weights, length, theta.dtype, theta.device)
+
+    spectrum = torch.fft.fft(theta * phases * weight_chirp, n=len(kernel))
+    rendered = torch.fft.ifft(spectrum * kernel)[..., :length] * sample_chirp
+    coordinates = position + torch.arange(length, dtype=torch.float64) / float(grid)
+    window = torch.cos(torch.pi / 2 * coordinates).to(theta.device, theta.dtype)
+    origin, end = starts[0], max(stops[-1], starts[-1] + length)
+    index = torch.tensor([start - origin for start in starts])[:, None] + torch.arange(length)
+    inside = index < torch.tensor([stop - origin for stop in stops])[:, None]
+    values = torch.where(inside.to(theta.device), rendered.real * window, 0)
+    output = theta.new_zeros(*theta.shape[:-2], end - origin)
+    output.index_add_(-1, index.flatten().to(theta.device), values.flatten(-2))
+    return output[..., starts[1] - origin : stops[-2] - origin]
+
+
 @lru_cache(maxsize=8)
-def _phase_features(
-    positions: tuple[float, ...], num_weights: int, dtype: torch.dtype, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the feature matrices [T, K] of a hop: its first segment's (t from 0 to 1) and its second's (-1 to 0)."""
-    with torch.inference_mode(False):  # the cached matrices may later take part in training
-        position = torch.tensor(positions, dtype=torch.float64)
-        late, early = features(position, num_weights), features(position - 1, num_weights)
-        return late.to(device, dtype), early.to(device, dtype)
+def _chirps(
+    grid: Fraction, num_weights: int, num_samples: int, dtype: torch.dtype, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the factor of k, the factor of n, and the spectrum of the chirp that joins them.
+
+    Shape:
+        returns: [K], [N] and [L], complex; L is long enough that the convolution does not wrap into what is used
+    """
+    spacing = 1 / float(grid)
+    with torch.inference_mode(False):  # the cached factors may later take part in training
+
+        def chirp(index: torch.Tensor) -> torch.Tensor:
+            return torch.exp(0.5j * torch.pi * spacing * index**2)
+
+        weight, sample = (torch.arange(count, dtype=torch.float64) for count in (num_weights, num_samples))
+        size = _fast_length(num_weights + num_samples - 1)
+        kernel = torch.zeros(size, dtype=torch.complex128)
+        kernel[:num_samples] = chirp(sample).conj()
+        kernel[size - num_weights + 1 :] = chirp(weight[1:].flip(0)).conj()
+        sample_factor = chirp(sample) * torch.exp(0.5j * torch.pi * spacing * sample)
+        like = torch.empty(0, dtype=dtype, device=device)
+        return _on(like, chirp(weight)), _on(like, sample_factor), _on(like, torch.fft.fft(kernel))
+
+
+def _fast_length(minimum: int) -> int:
+    """Return a length of at least `minimum` that has no prime factors but 2, 3 and 5."""
+    return min(factor << max(-(-minimum // factor) - 1, 0).bit_length() for factor in (1, 3, 5, 9, 15))
+
+
+def _on(like: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Return complex values on the device and in the precision of a real tensor."""
+    return values.to(like.device, torch.complex128 if like.dtype == torch.float64 else torch.complex64)

@@ -1,0 +1,373 @@
+"""What a fuzzer does to valid `.hsnd` files: by bytes, by fields with checksums put right, by payloads, by chunks.
+
+A mutation is a function of a random source and what it changes. Those of parts change `FileParts` in place.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+
+from benchmarks import fuzz_frames as frames
+from benchmarks.fuzz_layout import CHUNK_FIELDS, HEADER_FIELDS, TRAILER_FIELDS, ChunkParts, FileParts, get, parse, put
+from hscodec.coding.fixedpoint import FixedPointTables
+from hscodec.coding.order import Order
+from hscodec.coding.payload import ChunkSymbols, unpack
+from hscodec.container import format as fmt
+from hscodec.errors import HscodecError
+
+MARKERS = (fmt.CHUNK_MARKER, fmt.TRAILER_MARKER, fmt.END_MARKER, fmt.MAGIC)
+_CAPS = (
+    fmt.MAX_SAMPLE_RATE_HZ, fmt.MAX_CHANNELS, fmt.MAX_SAMPLES, fmt.MAX_WEIGHTS, fmt.MAX_QUALITY, fmt.MAX_TAG_BYTES,
+    fmt.MAX_CHUNK_SEGMENTS, fmt.MAX_CHUNK_PAYLOAD_BYTES, fmt.MAX_CHUNKS, fmt.MAX_SEGMENTS,
+)  # fmt: skip
+_FLOATS = (0x7FC00000, 0x7F800000, 0xFF800000, 0x80000000, 0x00000001, 0x7F7FFFFF, 0xBF800000, 0x3F800000)
+"""float32: not a number, both infinities, -0, the smallest, the largest, -1, 1."""
+_STRUCTURED_DRAWS = (1, 1, 1, 2, 3)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What there is to mutate.
+
+    Attributes:
+        files: Valid files by name.
+        tables: Of their model.
+    """
+
+    files: dict[str, bytes]
+    tables: FixedPointTables
+
+
+def make_case(corpus: Corpus, seed: int, number: int) -> tuple[str, bytes]:
+    """Return (kind of mutation, bytes) of one case, which depends on these arguments only."""
+    random = Random(f"{seed} {number}")
+    data = random.choice(list(corpus.files.values()))
+    kind = random.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
+    if kind in BY_BYTES:
+        return kind, BY_BYTES[kind](random, data, corpus)
+    parts = parse(data)
+    BY_PARTS[kind](random, parts, corpus)
+    for _ in range(random.choice(_STRUCTURED_DRAWS) - 1):
+        BY_PARTS[random.choice(list(BY_PARTS))](random, parts, corpus)
+    joined = parts.join()
+    return kind, _flip_bits(random, joined, corpus) if random.random() < 0.03 else joined
+
+
+def interesting(random: Random, size: int, old: int = 0) -> int:
+    """Return a number of `size` bytes: a boundary of integers, a cap or its neighbour, near the old one, or any."""
+    bits = 8 * size
+    choice = random.choice(
+        (
+            random.choice((0, 1, 2, 3, 127, 128, 255, 256)),
+            (1 << random.randrange(bits)) + random.choice((-1, 0, 1)),
+            (1 << bits) - 1 - random.randrange(3),
+            random.choice(_CAPS) + random.choice((-1, 0, 1, 2)),
+            old + random.choice((-2, -1, 1, 2)),
+            old ^ 1 << random.randrange(bits),
+            random.getrandbits(bits),
+        )
+    )
+    return choice % (1 << bits)
+
+
+def _flip_bits(random: Random, data: bytes, corpus: Corpus) -> bytes:
+    changed = bytearray(data)
+    for _ in range(random.choice((1, 1, 2, 8))):
+        changed[random.randrange(len(data))] ^= 1 << random.randrange(8)
+    return bytes(changed)
+
+
+def _set_bytes(random: Random, data: bytes, corpus: Corpus) -> bytes:
+    changed = bytearray(data)
+    for _ in range(random.choice((1, 2, 5))):
+        size = random.choice((1, 2, 4, 8))
+        place = (random.randrange(len(data) - size), size)
+        put(changed, place, interesting(random, size, get(changed, place)))
+    return bytes(changed)
+
+
+def _truncate(random: Random, data: bytes, corpus: Corpus) -> bytes:
+    return data[: random.randrange(len(data))]
+
+
+def _insert(random: Random, data: bytes, corpus: Corpus) -> bytes:
+    start, stop = sorted(random.randrange(len(data) + 1) for _ in range(2))
+    new = random.choice((random.randbytes(random.randint(1, 40)), bytes(random.randint(1, 9)), data[start:stop]))
+    place = random.choice((random.randrange(len(data) + 1), len(data)))
+    return data[:place] + new + data[place:]
+
+
+def _delete(random: Random, data: bytes, corpus: Corpus) -> bytes:
+    start = random.randrange(len(data))
+    return data[:start] + data[start + random.choice((1, 2, 4, 28, 100)) :]
+
+
+def _splice(random: Random, data: bytes, corpus: Corpus) -> bytes:
+    other = random.choice(list(corpus.files.values()))
+    if random.random() < 0.4:
+        return data[: random.randrange(len(data))] + other[random.randrange(len(other)) :]
+    first, second = parse(data), parse(other)
+    pieces = [chunk.join() for chunk in first.chunks], [chunk.join() for chunk in second.chunks]
+    header = data[: get(data, HEADER_FIELDS["header_bytes"])]
+    chunks = random.choice((pieces[0] + pieces[1], pieces[1], pieces[0]))
+    trailer = random.choice((data, other, first.join(), second.join()))
+    length = fmt.trailer_byte_length(random.choice((len(first.chunks), len(second.chunks))))
+    return b"".join([header, *chunks, trailer[-length:]])
+
+
+def _spray_markers(random: Random, data: bytes, corpus: Corpus) -> bytes:
+    changed = bytearray(data)
+    for _ in range(random.choice((1, 4, 30))):
+        new = random.choice((*MARKERS, _false_chunk(random), _false_chunk(random)))
+        place = random.randrange(len(changed) + 1)
+        changed[place : place + (len(new) if random.random() < 0.5 else 0)] = new
+    return bytes(changed)
+
+
+def _false_chunk(random: Random) -> bytes:
+    payload = random.randbytes(random.randint(1, 9))
+    head = fmt.ChunkHeader(
+        first_segment=2 * random.choice((0, 1, 3, random.randrange(fmt.MAX_SEGMENTS // 2 - fmt.MAX_CHUNK_SEGMENTS))),
+        num_segments=2 * random.choice((1, 2, random.randint(1, fmt.MAX_CHUNK_SEGMENTS // 2))),
+        order=random.choice(list(fmt.ChunkOrder)),
+        payload_bytes=random.choice((len(payload), random.randint(1, 400), fmt.MAX_CHUNK_PAYLOAD_BYTES)),
+        symbol_digest=bytes(8),
+        is_last=random.random() < 0.1,
+    ).pack()
+    return random.choice((ChunkParts(bytearray(head), payload).join(), head))
+
+
+def _change_header(random: Random, parts: FileParts, corpus: Corpus) -> None:
+    for _ in range(random.choice((1, 1, 2))):
+        name = random.choice(list(HEADER_FIELDS))
+        place = HEADER_FIELDS[name]
+        value = interesting(random, place[1], get(parts.fixed, place))
+        if name == "gain" and random.random() < 0.7:
+            value = random.choice(_FLOATS)
+        if name == "sample_rate" and random.random() < 0.5:
+            value = random.randint(1, fmt.MAX_SAMPLE_RATE_HZ)
+        if name == "header_bytes":
+            parts.fix_header_length = False
+        put(parts.fixed, place, value)
+
+
+def _change_tags(random: Random, parts: FileParts, corpus: Corpus) -> None:
+    tags = parts.tags
+    change = random.choice(("new", "byte", "length", "cut", "count", "bytes behind"))
+    if change == "new":
+        key, value = random.randbytes(random.choice((0, 1, 9, 255))), random.randbytes(random.choice((0, 4, 3000)))
+        if random.random() < 0.7:
+            key, value = key.hex()[:255].encode(), "\x00\x1b]0;\u202e\n".encode() * random.randrange(3)
+        times = random.choice((1, 1, 2, 100))
+        tags += (fmt.TAG.pack(len(key), len(value)) + key + value) * times
+        count = get(parts.fixed, HEADER_FIELDS["num_tags"]) + times
+        put(parts.fixed, HEADER_FIELDS["num_tags"], count)
+    elif change == "count":
+        put(parts.fixed, HEADER_FIELDS["num_tags"], interesting(random, 2, get(parts.fixed, HEADER_FIELDS["num_tags"])))
+    elif change == "bytes behind":
+        tags += random.randbytes(random.choice((1, 4, 500)))
+        put(parts.fixed, HEADER_FIELDS["minor"], random.randrange(3))
+    elif len(tags) > 3:
+        size = {"byte": 1, "length": 2, "cut": 0}[change]
+        place = (random.randrange(len(tags) - 2), size)
+        put(tags, place, interesting(random, size)) if size else tags.__delitem__(slice(place[0], None))
+    del tags[(1 << 16) - 1 - fmt.HEADER.size - fmt.CHECKSUM.size :]
+
+
+def _change_chunk(random: Random, parts: FileParts, corpus: Corpus) -> None:
+    if not parts.chunks:
+        return
+    chunk = random.choice(parts.chunks)
+    index = _right_index(parts) if random.random() < 0.3 else None
+    name = random.choice(list(CHUNK_FIELDS))
+    place = CHUNK_FIELDS[name]
+    put(chunk.head, place, interesting(random, place[1], get(chunk.head, place)))
+    chunk.fix_length = chunk.fix_length and name != "payload_bytes"
+    parts.index = parts.index or index
+
+
+def _change_trailer(random: Random, parts: FileParts, corpus: Corpus) -> None:
+    name = random.choice(TRAILER_FIELDS)
+    if name in ("byte_length", "num_segments"):
+        index = list(parts.index or _right_index(parts))
+        for _ in range(random.choice((1, 2))):
+            if index:
+                which = random.randrange(len(index))
+                length, count = index[which]
+                change = random.choice((interesting(random, 4, length), length + 2, length - 2))
+                index[which] = (change, count) if name == "byte_length" else (length, interesting(random, 2, count))
+        parts.index = index
+    elif name == "num_samples":
+        parts.num_samples = interesting(random, 8, parts.num_samples)
+    else:
+        parts.stated[name] = interesting(random, 4, fmt.trailer_byte_length(len(parts.chunks)))
+
+
+def _change_chunk_list(random: Random, parts: FileParts, corpus: Corpus) -> None:
+    if not parts.chunks:
+        return
+    if random.random() < 0.3:
+        parts.index = _right_index(parts)
+    chunks, which = parts.chunks, random.randrange(len(parts.chunks))
+    change = random.choice(("swap", "repeat", "delete", "other's", "gap", "last", "not last"))
+    if change == "swap":
+        random.shuffle(chunks)
+    elif change == "repeat":
+        copies = [chunks[which].copy() for _ in range(random.choice((1, 3, 40)))]
+        chunks[which:which] = copies
+    elif change == "delete":
+        del chunks[which]
+    elif change == "other's":
+        chunks.insert(which, random.choice(parse(random.choice(list(corpus.files.values()))).chunks or chunks).copy())
+    elif change == "gap":
+        step = 2 * random.choice((1, 100, random.randrange(fmt.MAX_SEGMENTS // 2), fmt.MAX_SEGMENTS // 2 - 10))
+        for chunk in chunks[which:]:
+            place = CHUNK_FIELDS["first_segment"]
+            put(chunk.head, place, get(chunk.head, place) + step)
+    else:
+        put(chunks[which].head, CHUNK_FIELDS["flags"], int(change == "last"))
+    if random.random() < 0.5:
+        _renumber(parts)
+
+
+def _renumber(parts: FileParts) -> None:
+    segment = 0
+    for chunk in parts.chunks:
+        put(chunk.head, CHUNK_FIELDS["first_segment"], segment)
+        segment += get(chunk.head, CHUNK_FIELDS["num_segments"])
+
+
+def _change_frame(random: Random, parts: FileParts, corpus: Corpus) -> None:
+    for chunk in random.sample(parts.chunks, min(len(parts.chunks), random.choice((1, 1, 2)))):
+        content = frames.decompress(chunk.payload)
+        chunk.payload = random.choice(list(frames.KINDS.values()))(random, content or b"")
+
+
+def _change_content(random: Random, parts: FileParts, corpus: Corpus) -> None:
+    """Change what the frame holds; the symbols that it then stands for, if any, mostly get their right digest."""
+    for chunk in random.sample(parts.chunks, min(len(parts.chunks), 1)):
+        content = bytearray(frames.decompress(chunk.payload) or b"\x00")
+        for _ in range(random.choice((1, 1, 2, 6))):
+            place = random.choice((random.randrange(len(content) + 1), len(content)))
+            length = random.choice((1, 1, 4, 30))
+            number = interesting(random, 4).to_bytes(4, "little")
+            piece = random.choice((b"\xff", b"\x00", b"\xfe", bytes([random.randrange(256)]), number))
+            change = random.random()
+            if change < 0.6:
+                content[place : place + len(piece)] = piece
+            elif change < 0.8:
+                content[place:place] = piece * length
+            else:
+                del content[place : place + length]
+            content = content or bytearray(1)
+        chunk.payload = frames.compress(bytes(content))
+        if random.random() < 0.2:
+            put(chunk.head, CHUNK_FIELDS["order"], random.randrange(2))
+        if random.random() < 0.9:
+            fix_digest(parts, chunk, corpus.tables)
+
+
+def _change_symbols(random: Random, parts: FileParts, corpus: Corpus) -> None:
+    """Store extreme symbols as a writer would in plain order: everything about the file holds."""
+    if not parts.chunks:
+        return
+    chunk = random.choice(parts.chunks)
+    channels, weights = parts.shape
+    segments = get(chunk.head, CHUNK_FIELDS["num_segments"])
+    num_latent = channels * (segments // 2) * corpus.tables.latent_channels
+    if not 0 < channels * segments * weights < 1 << 16:
+        return
+    extremes = [random.choice((0, 1, -1, -128, 128, 1 << 20, (1 << 31) - 1, -(1 << 31))) for _ in range(3)]
+    values = [random.choice(extremes) for _ in range(num_latent + channels * segments * weights)]
+    chunk.payload = frames.compress(plain_content(values))
+    put(chunk.head, CHUNK_FIELDS["order"], int(Order.PLAIN))
+    fix_digest(parts, chunk, corpus.tables)
+
+
+def plain_content(values: list[int]) -> bytes:
+    """Return what a frame in plain order holds: residuals, then symbols."""
+    large = [value for value in values if not -127 <= value <= 127]
+    small = bytes(255 if abs(value) > 127 else 2 * value - 1 if value > 0 else -2 * value for value in values)
+    return small + b"".join(value.to_bytes(4, "little", signed=True) for value in reversed(large))
+
+
+def _change_shape(random: Random, parts: FileParts, corpus: Corpus) -> None:
+    """Make a file of one chunk out of it, of zeros, whose shape is anything up to the caps."""
+    scale = random.choice((1, 1, 1, 1, 1, 1, 1, 30))
+    channels = random.choice((1, 1, 2, 8, 9, 64))
+    weights = random.choice((1, random.randint(1, 10 * scale), corpus.tables.num_weights + random.randint(-1, 1)))
+    segments = 2 * random.choice((1, random.randint(1, 10 * scale), random.choice((1, 1000)) if scale > 1 else 3))
+    put(parts.fixed, HEADER_FIELDS["num_channels"], channels)
+    put(parts.fixed, HEADER_FIELDS["num_weights"], weights)
+    if random.random() < 0.3:
+        put(parts.fixed, HEADER_FIELDS["sample_rate"], random.randint(1, fmt.MAX_SAMPLE_RATE_HZ))
+    size = channels * segments // 2 * corpus.tables.latent_channels + channels * segments * weights
+    chunk = ChunkParts(bytearray(fmt.CHUNK_HEADER.size), frames.compress(bytes(min(size, 1 << 23))))
+    put(chunk.head, CHUNK_FIELDS["marker"], int.from_bytes(fmt.CHUNK_MARKER, "little"))
+    put(chunk.head, CHUNK_FIELDS["num_segments"], segments)
+    parts.chunks[:] = [chunk]
+    parts.index = None
+    if size <= 1 << 23:
+        zeros = np.zeros(size, np.int32)
+        latent, symbols = np.split(zeros, [channels * segments // 2 * corpus.tables.latent_channels])
+        chunk.head[16:24] = ChunkSymbols(latent, symbols).digest()
+
+
+def fix_digest(parts: FileParts, chunk: ChunkParts, tables: FixedPointTables) -> bool:
+    """Write the digest of the symbols that the payload now stands for; False if it stands for none."""
+    channels, weights = parts.shape
+    segments = get(chunk.head, CHUNK_FIELDS["num_segments"])
+    quality = get(parts.fixed, HEADER_FIELDS["quality"])
+    order = get(chunk.head, CHUNK_FIELDS["order"])
+    if not 0 < channels * segments * weights < 1 << 16 or quality > fmt.MAX_QUALITY or order > 1 or segments % 2:
+        return False
+    if weights > tables.num_weights:
+        return False
+    try:
+        symbols = unpack(chunk.payload, Order(order), tables, quality, shape=(channels, segments, weights))
+    except (HscodecError, ArithmeticError, LookupError, MemoryError, ValueError):
+        return False  # anything but HscodecError is a bug that the case itself will meet
+    chunk.head[16:24] = symbols.digest()
+    return True
+
+
+def _right_index(parts: FileParts) -> list[tuple[int, int]]:
+    return [(len(chunk.join()), get(chunk.head, CHUNK_FIELDS["num_segments"])) for chunk in parts.chunks]
+
+
+def _change_nothing(random: Random, parts: FileParts, corpus: Corpus) -> None:
+    pass
+
+
+BY_BYTES: dict[str, Callable[[Random, bytes, Corpus], bytes]] = {
+    "bits": _flip_bits,
+    "bytes": _set_bytes,
+    "truncate": _truncate,
+    "insert": _insert,
+    "delete": _delete,
+    "splice": _splice,
+    "markers": _spray_markers,
+}
+BY_PARTS: dict[str, Callable[[Random, FileParts, Corpus], None]] = {
+    "header": _change_header,
+    "tags": _change_tags,
+    "chunk": _change_chunk,
+    "trailer": _change_trailer,
+    "chunk-list": _change_chunk_list,
+    "frame": _change_frame,
+    "content": _change_content,
+    "symbols": _change_symbols,
+    "shape": _change_shape,
+    "nothing": _change_nothing,
+}
+_WEIGHTS = {
+    **dict.fromkeys(BY_BYTES, 2.0),
+    **dict.fromkeys(BY_PARTS, 4.0),
+    "content": 12.0,
+    "frame": 8.0,
+    "header": 8.0,
+    "shape": 2.0,
+    "nothing": 1.0,
+}

@@ -1,0 +1,152 @@
+"""A random small model and valid `.hsnd` files of under a kB, for what is about files and not about sound."""
+
+import hashlib
+import io
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hscodec.coding.fixedpoint import scale_classes
+from hscodec.coding.payload import ChunkSymbols, pack
+from hscodec.container import ChunkOrder, ContainerWriter, FileHeader
+from hscodec.hypernet.config import HypernetworkConfig
+from hscodec.model import Hypernetwork
+from hscodec.registry import ManifestEntry, Model, load_model
+from hscodec.training.export import model_bytes
+
+NAME = "tiny"
+CONFIG = HypernetworkConfig(
+    num_weights=320,
+    latent_channels=4,
+    width=16,
+    encoder_blocks=1,
+    decoder_blocks=1,
+    scale_width=8,
+    refine_width=16,
+    refine_blocks=2,
+    refine_kernel=5,
+    initial_step=0.3,
+)
+
+
+def make_model(folder: Path, seed: int = 0) -> Model:
+    """Write a random model and a manifest to `folder`, and load it.
+
+    Where $HSCODEC_MODELS names the folder, files made with the model find it.
+    """
+    content = model_bytes(_random_network(seed))
+    path = folder / f"{NAME}.safetensors"
+    path.write_bytes(content)
+    entry = ManifestEntry(name=NAME, file=path.name, sha256=hashlib.sha256(content).hexdigest())
+    (folder / "manifest.json").write_text(json.dumps({"models": [asdict(entry)]}))
+    return load_model(path)
+
+
+def _random_network(seed: int) -> Hypernetwork:
+    """Return a network in which every part has a say: training starts with many layers at zero."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        network = Hypernetwork(CONFIG)
+        for name, weight in network.named_parameters():
+            if name.endswith("project.weight"):
+                weight.normal_(std=0.3)
+        network.decoder.leave.weight.normal_(std=0.2)
+        network.scale.leave.weight.normal_(std=0.01)
+        network.scale.leave_bias.normal_(std=0.4)
+        network.refinement.leave.weight.normal_(std=0.1)
+        network.prior.prediction_logit.normal_()
+    return network.eval()
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What a valid file is like.
+
+    Attributes:
+        rate: Sample rate (Hz).
+        channels: C.
+        weights: K.
+        segments: Segments of each chunk.
+        repeats: Whether all segments are alike, which makes plain order the shorter one.
+        knows_length: Whether the header says the number of samples.
+        quality: In hundredths.
+        gain: Gain.
+        tags: Tags.
+    """
+
+    rate: int = 16_000
+    channels: int = 1
+    weights: int = 40
+    segments: tuple[int, ...] = (12,)
+    repeats: bool = False
+    knows_length: bool = True
+    quality: int = 500
+    gain: float = 0.5
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+_SHAPES = {
+    "mono": _Shape(),
+    "plain": _Shape(repeats=True, segments=(8, 6)),
+    "stereo": _Shape(rate=44_100, channels=2, weights=24, segments=(10, 2, 6), quality=731),
+    "eight": _Shape(rate=48_000, channels=8, weights=6, segments=(4, 2), quality=1000, gain=1e-3),
+    "chunks": _Shape(rate=8000, weights=10, segments=(2, 18, 4, 2, 6), quality=0),
+    "odd-rate": _Shape(rate=11_025, weights=16, segments=(6, 4), quality=99),
+    "tags": _Shape(weights=12, segments=(4,), tags=(("title", "Ein Stück"), ("title", ""), ("n", "x" * 90))),
+    "stream": _Shape(rate=22_050, channels=2, weights=12, segments=(6, 6, 2), knows_length=False),
+    "empty": _Shape(segments=()),
+}
+
+
+def valid_files(model: Model) -> dict[str, bytes]:
+    """Return files that differ in all that a file can differ in, by name; the same for the same model."""
+    return {name: _make_file(model, shape, seed) for seed, (name, shape) in enumerate(_SHAPES.items())}
+
+
+def _make_file(model: Model, shape: _Shape, seed: int) -> bytes:
+    num_segments = sum(shape.segments)
+    header = FileHeader(
+        sample_rate=shape.rate,
+        num_channels=shape.channels,
+        num_samples=None,
+        num_weights=shape.weights,
+        quality=shape.quality,
+        gain=shape.gain,
+        model_id=model.model_id,
+        tags=shape.tags,
+    )
+    num_samples = header.max_num_samples(num_segments)
+    if shape.knows_length:
+        header = replace(header, num_samples=num_samples)
+    sink = io.BytesIO()
+    with ContainerWriter(sink, header) as writer:
+        for index, count in enumerate(shape.segments):
+            symbols = _draw(model, shape, count, np.random.default_rng((seed, index)))
+            packed = pack(symbols, model.tables, shape.quality)
+            writer.write_chunk(
+                first_segment=writer.num_segments,
+                num_segments=count,
+                order=ChunkOrder(int(packed.order)),
+                symbol_digest=symbols.digest(),
+                payload=packed.payload,
+                last=index == len(shape.segments) - 1,
+            )
+        writer.close(num_samples=num_samples)
+    return sink.getvalue()
+
+
+def _draw(model: Model, shape: _Shape, num_segments: int, random: np.random.Generator) -> ChunkSymbols:
+    """Draw a chunk's symbols, of the size that their classes announce, and some large ones."""
+    latent = np.round(random.laplace(0, 2, (shape.channels, num_segments // 2, CONFIG.latent_channels)))
+    latent = latent.astype(np.int32)
+    if shape.repeats:
+        weights = np.broadcast_to(random.laplace(0, 40, shape.weights), (shape.channels, num_segments, shape.weights))
+    else:
+        classes = scale_classes(model.tables, latent, shape.quality, shape.weights)
+        weights = random.laplace(0, 1, classes.shape) * np.exp(0.75 * (np.minimum(classes, 12) + 0.5) - 6)
+    weights = np.round(weights)
+    weights.flat[::97] = random.integers(-1000, 1000, weights.flat[::97].size)
+    return ChunkSymbols(latent, weights.astype(np.int32))

@@ -1,0 +1,434 @@
+"""Writes the `.hsnd` files of this folder. Run by hand: `python tests/hostile/make_hostile.py`.
+
+Each file is valid but for what its name says; checksums and lengths fit wherever the name does not say otherwise, since
+a reader would look no further. The model that they name is `tests/golden/tiny.safetensors`.
+"""
+
+import io
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import zstandard
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # `benchmarks` is not part of the installed package
+
+from benchmarks import fuzz_frames as frames
+from benchmarks.fuzz_layout import CHUNK_FIELDS, HEADER_FIELDS, ChunkParts, FileParts, parse, put
+from hscodec.coding.fixedpoint import scale_classes
+from hscodec.coding.order import RUN_CLASSES
+from hscodec.coding.payload import ChunkSymbols, pack
+from hscodec.container import ChunkOrder, ContainerWriter, FileHeader
+from hscodec.container import format as fmt
+from hscodec.registry import load_model
+
+FOLDER = Path(__file__).parent
+MODEL = load_model(FOLDER.parent / "golden" / "tiny.safetensors")
+RATE_HZ = 16_000
+NUM_WEIGHTS = 20
+QUALITY = 500
+SEGMENTS = (8, 4)
+U64_MAX = (1 << 64) - 1
+
+FILES: dict[str, Callable[[], bytes]] = {}
+
+
+def file(make: Callable[[], bytes]) -> Callable[[], bytes]:
+    """Register what makes the file of the function's name."""
+    FILES[make.__name__.replace("_", "-")] = make
+    return make
+
+
+def draw(num_segments: int, *, seed: int = 0, num_channels: int = 1) -> ChunkSymbols:
+    """Return symbols of the size that the model expects of them."""
+    random = np.random.default_rng(seed)
+    latent = np.round(random.laplace(0, 2, (num_channels, num_segments // 2, MODEL.config.latent_channels)))
+    classes = scale_classes(MODEL.tables, latent.astype(np.int32), QUALITY, NUM_WEIGHTS)
+    weights = np.round(random.laplace(0, 1, classes.shape) * np.exp(0.75 * (np.minimum(classes, 11) + 0.5) - 6))
+    return ChunkSymbols(latent.astype(np.int32), weights.astype(np.int32))
+
+
+def write(*chunks: ChunkSymbols, num_samples: int | None = None, num_weights: int = NUM_WEIGHTS) -> bytes:
+    """Return a valid file of these chunks, as long as they allow."""
+    num_channels = chunks[0].weights.shape[0] if chunks else 1
+    sink = io.BytesIO()
+    options = {"sample_rate": RATE_HZ, "num_channels": num_channels, "num_weights": num_weights, "quality": QUALITY}
+    header = FileHeader(**options, num_samples=None, model_id=MODEL.model_id, tags=(("title", "bad"),))
+    with ContainerWriter(sink, header) as writer:
+        for chunk in chunks:
+            packed = pack(chunk, MODEL.tables, QUALITY)
+            writer.write_chunk(
+                first_segment=writer.num_segments,
+                num_segments=chunk.weights.shape[1],
+                order=ChunkOrder(int(packed.order)),
+                symbol_digest=chunk.digest(),
+                payload=packed.payload,
+                last=chunk is chunks[-1],
+            )
+        writer.close(num_samples=header.max_num_samples(writer.num_segments) if num_samples is None else num_samples)
+    return sink.getvalue()
+
+
+def base() -> FileParts:
+    """Return the parts of a file of two chunks."""
+    return parse(write(*(draw(count, seed=seed) for seed, count in enumerate(SEGMENTS))))
+
+
+def header(**values: int) -> bytes:
+    """Return a file whose header has these values."""
+    parts = base()
+    for name, value in values.items():
+        put(parts.fixed, HEADER_FIELDS[name], value)
+        parts.fix_header_length = parts.fix_header_length and name != "header_bytes"
+    return parts.join()
+
+
+def rate(rate_hz: int) -> bytes:
+    """Return a file of this rate and a model's full bandwidth, as long as its chunk allows."""
+    parts = parse(write(zeros(1, 12, 640), num_weights=640))
+    put(parts.fixed, HEADER_FIELDS["sample_rate"], rate_hz)
+    parts.num_samples = (11 * rate_hz + 25) // 50
+    return parts.join()
+
+
+def gain(value: float) -> bytes:
+    """Return a file of this gain."""
+    return header(gain=struct.unpack("<I", struct.pack("<f", value))[0])
+
+
+def tags(data: bytes, count: int, minor: int = 0) -> bytes:
+    """Return a file whose tags are these bytes."""
+    parts = base()
+    parts.tags[:] = data
+    put(parts.fixed, HEADER_FIELDS["num_tags"], count)
+    put(parts.fixed, HEADER_FIELDS["minor"], minor)
+    return parts.join()
+
+
+def tag(key: bytes, value: bytes) -> bytes:
+    """Return a tag of any bytes."""
+    return fmt.TAG.pack(len(key), len(value)) + key + value
+
+
+def chunk(which: int = 0, **values: int) -> bytes:
+    """Return a file one of whose chunks has these values in its header, the index those of a good file."""
+    parts = base()
+    parts.index = right_index(parts)
+    for name, value in values.items():
+        put(parts.chunks[which].head, CHUNK_FIELDS[name], value)
+        parts.chunks[which].fix_length = name != "payload_bytes"
+    return parts.join()
+
+
+def right_index(parts: FileParts) -> list[tuple[int, int]]:
+    """Return the index of a file as it is now."""
+    return [(len(part.join()), count) for part, count in zip(parts.chunks, SEGMENTS, strict=True)]
+
+
+def trailer(**stated: int) -> bytes:
+    """Return a file whose trailer says this."""
+    parts = base()
+    parts.num_samples = stated.pop("num_samples", parts.num_samples)
+    parts.stated = stated
+    return parts.join()
+
+
+def payload(make: Callable[[bytes], bytes]) -> bytes:
+    """Return a file whose first payload is made of what it was meant to hold."""
+    parts = base()
+    content = frames.decompress(parts.chunks[0].payload)
+    assert content is not None
+    parts.chunks[0].payload = make(content)
+    return parts.join()
+
+
+def content(make: Callable[[bytes], bytes]) -> bytes:
+    """Return a file whose first payload is a frame of other content."""
+    return payload(lambda old: frames.compress(make(old)))
+
+
+def num_sparse() -> int:
+    """Return how many symbols of the first chunk are stored as runs."""
+    classes = scale_classes(MODEL.tables, draw(SEGMENTS[0]).latent, QUALITY, NUM_WEIGHTS)
+    return int(np.count_nonzero(classes < RUN_CLASSES))
+
+
+def dense_bytes() -> int:
+    """Return how many bytes of the first chunk's content stand before the runs."""
+    symbols = draw(SEGMENTS[0])
+    return symbols.latent.size + symbols.weights.size - num_sparse()
+
+
+def zeros(num_channels: int, num_segments: int, num_weights: int) -> ChunkSymbols:
+    """Return a chunk of zeros."""
+    latent = np.zeros((num_channels, num_segments // 2, MODEL.config.latent_channels), np.int32)
+    return ChunkSymbols(latent, np.zeros((num_channels, num_segments, num_weights), np.int32))
+
+
+LARGEST = zeros(8, 818, 640)
+LARGEST_CLASSES = scale_classes(MODEL.tables, LARGEST.latent, QUALITY, 640)
+LARGEST_DENSE = LARGEST.latent.size + int(np.count_nonzero(LARGEST_CLASSES >= RUN_CLASSES))
+LARGEST_CONTENT = 6 * (LARGEST.latent.size + LARGEST.weights.size)
+"""Bytes of the largest chunk's content before its runs, and the most that its frame may declare, less one."""
+
+
+def largest(content: bytes | None = None, *, num_segments: int = 818) -> bytes:
+    """Return a file of one chunk as large as may be; `content` replaces that of its frame."""
+    parts = parse(write(LARGEST, num_weights=640))
+    if content is not None:
+        parts.chunks[0].payload = zstandard.ZstdCompressor(level=19).compress(content)
+    put(parts.chunks[0].head, CHUNK_FIELDS["num_segments"], num_segments)
+    return parts.join()
+
+
+def extreme(latent: tuple[int, ...], weights: tuple[int, ...]) -> bytes:
+    """Return a valid file of symbols that repeat these."""
+    symbols = zeros(1, 12, NUM_WEIGHTS)
+    symbols.latent.flat[:] = np.resize(np.array(latent, np.int64).astype(np.int32), symbols.latent.size)
+    symbols.weights.flat[:] = np.resize(np.array(weights, np.int64).astype(np.int32), symbols.weights.size)
+    return write(symbols)
+
+
+# The file header
+
+FILES |= {
+    "empty-file": lambda: b"",
+    "half-a-magic": lambda: fmt.MAGIC[:5],
+    "a-wav-file": lambda: b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(28),
+    "sent-in-text-mode": lambda: header().replace(b"\r\n", b"\n"),
+    "header-cut": lambda: header()[:60],
+    "header-checksum": lambda: header()[:40] + b"\x00" + header()[41:],
+    "header-bytes-67": lambda: header(header_bytes=67),
+    "header-bytes-65535": lambda: header(header_bytes=65_535),
+    "major-2": lambda: header(major=2),
+    "reserved-flag": lambda: header(flags=1),
+    "target-network-1": lambda: header(target_network=1),
+    "channels-0": lambda: header(num_channels=0),
+    "channels-64": lambda: header(num_channels=64),
+    "channels-255": lambda: header(num_channels=255),
+    "unknown-model": lambda: header(model_id=0x1234),
+    "no-model": lambda: header(model_id=0),
+    "samples-2-pow-40": lambda: header(num_samples=1 << 40),
+    "samples-2-pow-63": lambda: header(num_samples=1 << 63),
+    "samples-one-too-many": lambda: trailer(num_samples=base().num_samples + 1),
+    "rate-0": lambda: header(sample_rate=0),
+    "rate-1": lambda: rate(1),
+    "rate-383999": lambda: rate(383_999),
+    "rate-768000": lambda: rate(768_000),
+    "rate-4294967295": lambda: header(sample_rate=(1 << 32) - 1),
+    "hop-0": lambda: header(hop_numerator=0, hop_denominator=1),
+    "hop-0-over-0": lambda: header(hop_numerator=0, hop_denominator=0),
+    "hop-2-over-100": lambda: header(hop_numerator=2, hop_denominator=100),
+    "hop-61-s": lambda: header(hop_numerator=61, hop_denominator=1),
+    "gain-nan": lambda: gain(float("nan")),
+    "gain-infinite": lambda: gain(float("inf")),
+    "gain-0": lambda: gain(0.0),
+    "gain-negative": lambda: gain(-1.0),
+    "gain-largest": lambda: gain(3.4e38),
+    "weights-0": lambda: header(num_weights=0),
+    "weights-641": lambda: header(num_weights=641),
+    "weights-1048577": lambda: header(num_weights=(1 << 20) + 1),
+    "quality-1001": lambda: header(quality=1001),
+    "tags-not-utf8": lambda: tags(tag(b"title", b"\xff\xfe"), 1),
+    "tags-65535-claimed": lambda: header(num_tags=65_535),
+    "tags-over-the-cap": lambda: tags(tag(b"k", bytes(32_768)), 1),
+    "tag-without-key": lambda: tags(tag(b"", b"value"), 1),
+    "tag-longer-than-the-header": lambda: tags(fmt.TAG.pack(1, 65_535) + b"k", 1),
+    "tags-that-drive-the-terminal": lambda: tags(tag(b"\x1b[2J", "\x1b]0;a\x07\r\u202e".encode()), 1),
+    "bytes-behind-the-tags": lambda: tags(tag(b"k", b"v") + bytes(8), 1),
+}  # fmt: skip
+
+# Chunks
+
+FILES |= {
+    "chunk-checksum": lambda: base().join().replace(base().chunks[0].payload, base().chunks[0].payload[::-1]),
+    "chunk-first-segment-odd": lambda: chunk(1, first_segment=7),
+    "chunk-first-segment-overlaps": lambda: chunk(1, first_segment=6),
+    "chunk-first-segment-beyond-all": lambda: chunk(1, first_segment=fmt.MAX_SEGMENTS),
+    "chunk-segments-0": lambda: chunk(num_segments=0),
+    "chunk-segments-7": lambda: chunk(num_segments=7),
+    "chunk-segments-6": lambda: chunk(num_segments=6),
+    "chunk-segments-2002": lambda: chunk(num_segments=2002),
+    "chunk-order-2": lambda: chunk(order=2),
+    "chunk-order-wrong": lambda: chunk(order=0),
+    "chunk-reserved-flag": lambda: chunk(flags=2),
+    "chunk-last-too-early": lambda: chunk(flags=1),
+    "chunk-payload-0-bytes": lambda: chunk(payload_bytes=0),
+    "chunk-payload-64-mib": lambda: chunk(payload_bytes=1 << 26),
+    "chunk-payload-4-gib": lambda: chunk(payload_bytes=(1 << 32) - 1),
+    "symbol-digest": lambda: chunk(symbol_digest=U64_MAX),
+    "chunk-as-large-as-may-be": lambda: largest(),
+    "chunk-of-too-many-symbols": lambda: largest(num_segments=820),
+}
+
+
+@file
+def chunk_first_segment_2_billion() -> bytes:
+    parts = base()
+    put(parts.chunks[1].head, CHUNK_FIELDS["first_segment"], 2_000_000_000)
+    return parts.join()[:-1]
+
+
+@file
+def chunks_swapped() -> bytes:
+    parts = base()
+    parts.chunks.reverse()
+    return parts.join()
+
+
+@file
+def chunk_missing() -> bytes:
+    parts = base()
+    del parts.chunks[0]
+    return parts.join()
+
+
+@file
+def chunk_twice() -> bytes:
+    parts = base()
+    parts.chunks.insert(1, parts.chunks[0])
+    return parts.join()
+
+
+@file
+def chunk_inside_a_payload() -> bytes:
+    """The outer chunk's checksum fails, so a scan finds the inner one, which claims to be far away."""
+    parts = base()
+    inner = ChunkParts(bytearray(parts.chunks[1].head), parts.chunks[1].payload)
+    put(inner.head, CHUNK_FIELDS["first_segment"], 1_000_000_000)
+    parts.chunks[0].payload = inner.join() + bytes(9)
+    data = bytearray(parts.join())
+    data[len(data) - len(parts.chunks[1].join()) - 40 - 9] ^= 1
+    return bytes(data)[:-1]
+
+
+# The trailer
+
+FILES |= {
+    "trailer-missing": lambda: base().join()[:-40],
+    "trailer-cut": lambda: base().join()[:-1],
+    "trailer-checksum": lambda: base().join()[:-20] + b"\x01" + base().join()[-19:],
+    "trailer-of-another-file": lambda: base().join()[:-40] + write(draw(6, seed=7), draw(2, seed=8))[-40:],
+    "trailer-of-4-billion-chunks": lambda: trailer(num_chunks=(1 << 32) - 1, trailer_bytes=(1 << 32) - 1),
+    "trailer-of-0-bytes": lambda: trailer(trailer_bytes=0),
+    "trailer-longer-than-the-file": lambda: trailer(num_chunks=1000, trailer_bytes=6028),
+    "trailer-samples-2-pow-64": lambda: trailer(num_samples=U64_MAX),
+    "bytes-behind-the-trailer": lambda: base().join() + b"x",
+    "two-files-in-one": lambda: base().join() + base().join(),
+}
+
+
+@file
+def index_overlaps() -> bytes:
+    parts = base()
+    (first, count), (second, other) = right_index(parts)
+    parts.index = [(first + 10, count), (second - 10, other)]
+    return parts.join()
+
+
+@file
+def index_of_too_many_chunks() -> bytes:
+    parts = base()
+    total = sum(length for length, _ in right_index(parts))
+    parts.index = [(29, 2)] * (total // 29)
+    return parts.join()
+
+
+@file
+def index_entry_of_4_gib() -> bytes:
+    parts = base()
+    parts.index = [((1 << 32) - 1, 8), (40, 4)]
+    return parts.join()
+
+
+@file
+def index_segments_differ() -> bytes:
+    parts = base()
+    parts.index = [(length, count + 2) for length, count in right_index(parts)]
+    return parts.join()
+
+
+@file
+def markers_everywhere() -> bytes:
+    return base().join()[:-40] + fmt.CHUNK_MARKER * 4000
+
+
+@file
+def hop_a_quarter_of_a_nanosecond() -> bytes:
+    parts = base()
+    put(parts.fixed, HEADER_FIELDS["hop_numerator"], 1)
+    put(parts.fixed, HEADER_FIELDS["hop_denominator"], (1 << 32) - 1)
+    parts.num_samples = 0
+    return parts.join()
+
+
+@file
+def markers_that_claim_the_rest() -> bytes:
+    """Each of a thousand false chunks reaches to the end of the file."""
+    parts = base()
+    chunks_start = len(parts.join()) - 40 - sum(len(part.join()) for part in parts.chunks)
+    heads = [ChunkParts(bytearray(parts.chunks[0].head), b"", fix_length=False) for _ in range(1000)]
+    for index, part in enumerate(heads):
+        put(part.head, CHUNK_FIELDS["payload_bytes"], 24 * (len(heads) - index))
+    return parts.join()[:chunks_start] + b"".join(bytes(part.head) for part in heads) + bytes(100)
+
+
+# Payloads
+
+FILES |= {
+    "zstd-garbage": lambda: payload(lambda old: bytes(range(40))),
+    "zstd-truncated": lambda: payload(lambda old: frames.compress(old)[:-5]),
+    "zstd-extra-bytes": lambda: payload(lambda old: frames.compress(old) + b"\0\0\0"),
+    "zstd-two-frames": lambda: payload(lambda old: frames.compress(old) * 2),
+    "zstd-skippable-frame": lambda: payload(lambda old: frames.skippable(len(old), old)),
+    "zstd-skippable-frame-before": lambda: payload(lambda old: frames.skippable(3, b"abc") + frames.compress(old)),
+    "zstd-skippable-frame-of-4-gib": lambda: payload(lambda old: frames.skippable(-1, old)),
+    "zstd-empty-frame": lambda: payload(lambda old: frames.compress(b"")),
+    "zstd-dictionary": lambda: payload(lambda old: frames.frame(frames.raw_blocks(old), len(old), dictionary=7)),
+    "zstd-reserved-bit": lambda: payload(
+        lambda old: frames.frame(frames.raw_blocks(old), len(old), flags=frames.RESERVED_BIT)
+    ),
+    "zstd-window-of-3-tib": lambda: payload(lambda old: frames.frame(frames.raw_blocks(old), len(old), window=255)),
+    "zstd-wrong-checksum": lambda: payload(
+        lambda old: frames.frame(frames.raw_blocks(old), len(old), flags=frames.CHECKSUM_BIT) + bytes(4)
+    ),
+    "content-size-unknown": lambda: payload(
+        lambda old: zstandard.ZstdCompressor(write_content_size=False).compress(old)
+    ),
+    "content-size-of-4-gib": lambda: payload(lambda old: frames.frame(frames.raw_blocks(old), 1 << 32)),
+    "content-size-of-2-pow-64": lambda: payload(lambda old: frames.frame(frames.raw_blocks(old), -2)),
+    "content-size-one-too-few": lambda: payload(lambda old: frames.frame(frames.raw_blocks(old), len(old) - 1)),
+    "content-size-one-too-many": lambda: payload(lambda old: frames.frame(frames.raw_blocks(old), len(old) + 1)),
+    "bomb-of-64-mib": lambda: payload(lambda old: frames.frame(frames.repeated_blocks(0, 1 << 26), 1 << 26)),
+    "bomb-that-claims-little": lambda: payload(lambda old: frames.frame(frames.repeated_blocks(0, 1 << 26), len(old))),
+    "content-too-short": lambda: content(lambda old: old[:20]),
+    "content-one-byte-too-many": lambda: content(lambda old: old[:-8] + b"\0" + old[-8:]),
+    "content-of-another-chunk": lambda: payload(lambda old: base().chunks[1].payload),
+    "escape-of-small-value": lambda: content(lambda old: b"\xff" + old[1:] + struct.pack("<i", 5)),
+    "escapes-without-values": lambda: content(lambda old: b"\xff" * 40),
+    "large-value-without-escape": lambda: content(lambda old: old + struct.pack("<i", 500)),
+    "runs-too-long": lambda: content(lambda old: old[: dense_bytes()] + b"\xfe" * 60),
+    "runs-without-end": lambda: content(lambda old: old[: dense_bytes()] + b"\xff" * 200),
+    "run-value-zero": lambda: content(lambda old: old[: dense_bytes()] + bytes(2 * num_sparse() + 1)),
+    "runs-of-25-million-bytes": lambda: largest(bytes(LARGEST_CONTENT)),
+    "runs-of-25-million-times-255": lambda: largest(bytes(LARGEST_DENSE) + b"\xff" * (LARGEST_CONTENT - LARGEST_DENSE)),
+    "symbols-extreme": lambda: extreme((0,), (-(1 << 31), (1 << 31) - 1, 0)),
+    "latent-extreme": lambda: extreme((-(1 << 31), (1 << 31) - 1, 1 << 30, -1), (1, 0)),
+    "symbols-and-latent-extreme": lambda: extreme((-(1 << 31), 1 << 20), (-(1 << 31), (1 << 31) - 1)),
+}  # fmt: skip
+
+
+def main() -> None:
+    """Write all files."""
+    total = 0
+    for name, make in sorted(FILES.items()):
+        data = make()
+        total += len(data)
+        (FOLDER / f"{name}.hsnd").write_bytes(data)
+    print(f"{len(FILES)} files, {total} bytes")
+
+
+if __name__ == "__main__":
+    main()
