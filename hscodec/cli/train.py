@@ -20,10 +20,18 @@ if TYPE_CHECKING:
     show_default="runs/NAME",
     help="Where checkpoint and log go; NAME is the configuration's.",
 )
+@click.option(
+    "--init",
+    metavar="CHECKPOINT",
+    type=click.Path(path_type=Path),
+    help="Start a new run from the averaged weights of another.",
+)
 @click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads of torch.")
 @options.device_option
 @options.quiet_option("Print nothing but warnings and errors.")
-def command(config: Path, *, out: Path | None, threads: int | None, device: str, quiet: bool) -> None:
+def command(
+    config: Path, *, out: Path | None, init: Path | None, threads: int | None, device: str, quiet: bool
+) -> None:
     """Train the model that the TOML file CONFIG describes.
 
     A run whose folder holds a checkpoint goes on from there. Stop it with Ctrl-C; what came after the last checkpoint
@@ -42,6 +50,8 @@ def command(config: Path, *, out: Path | None, threads: int | None, device: str,
         torch.set_num_threads(threads)
     with console.showing_log(quiet=quiet):
         trainer = Trainer(loaded, out or Path("runs", loaded.name), device=choose_device(device))
+        if init is not None:
+            trainer.start_from(init)
         trainer.run(None if quiet else _report)
     if not quiet:
         console.say(f"{click.format_filename(trainer.checkpoint_path)}: step {trainer.progress().step:,}")

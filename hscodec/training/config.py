@@ -56,6 +56,7 @@ class LossConfig:
             0 leaves them.
         rate: Weight of one kbit/s at quality 5.
         rate_slope: The rate's weight falls by exp(-rate_slope) for one unit of level.
+        disturbance: Weight of the disturbance of wideband PESQ.
         resolutions_per_step: STFT resolutions drawn at random for a step.
     """
 
@@ -65,6 +66,7 @@ class LossConfig:
     loudness: float = 0.0
     rate: float = 0.02
     rate_slope: float = 1.2
+    disturbance: float = 0.0
     resolutions_per_step: int = 2
 
     def __post_init__(self) -> None:

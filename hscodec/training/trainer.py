@@ -18,6 +18,7 @@ from hscodec.inr.lapped import LappedSiren
 from hscodec.model import Hypernetwork
 from hscodec.training.config import TrainingConfig
 from hscodec.training.data import SAMPLE_RATE, Batch, CropSampler, load_shards
+from hscodec.training.disturbance import PerceptualDisturbance
 from hscodec.training.losses import MelStftLoss, relative_error_loss
 from hscodec.training.scale_fit import fit_scale_network
 from hscodec.training.schedule import WeightAverage, learning_rate
@@ -25,6 +26,8 @@ from hscodec.training.schedule import WeightAverage, learning_rate
 logger = logging.getLogger(__name__)
 SAMPLES_PER_HOP = SAMPLE_RATE // 50
 _SMOOTHING = 0.98
+_SILENT_POWER = 1e-6
+"""Mean square below which an item has no disturbance: -60 dB."""
 _CHECKPOINT_KEYS = {"config", "network", "optimizer", "average", "step", "seconds", "figures", "random"}
 
 
@@ -63,6 +66,7 @@ class Trainer:
         self.spectral_loss = MelStftLoss(
             SAMPLE_RATE, linear_weight=config.loss.linear, log_floor=config.loss.log_floor
         ).to(device)
+        self.disturbance = PerceptualDisturbance(SAMPLE_RATE).to(device)
         self.target = LappedSiren(config.hypernetwork.num_weights)
         optimizer = config.optimizer
         self.optimizer = torch.optim.AdamW(
@@ -88,6 +92,18 @@ class Trainer:
         """Share of the run that is done."""
         optimizer = self.config.optimizer
         return self.step / optimizer.steps if optimizer.steps else self.seconds / 60 / optimizer.minutes
+
+    def start_from(self, path: Path) -> None:
+        """Take the averaged weights of another run's checkpoint as first weights; a checkpoint of this run goes first.
+
+        Raises:
+            ModelError: It is not a checkpoint, or of a network of another shape.
+        """
+        state = load_checkpoint(path, self.device)
+        if state["config"]["hypernetwork"] != asdict(self.config)["hypernetwork"]:
+            raise ModelError(f"{path} holds a network of another shape than the configuration")
+        self.network.load_state_dict(state["average"]["weights"])
+        self.average = WeightAverage(self.network, self.config.optimizer.average_decay)
 
     def run(self, report: Callable[[Progress], None] | None = None) -> None:
         """Train to the end of the run, from the checkpoint if there is one."""
@@ -225,17 +241,27 @@ class Trainer:
         gain = weights.loudness / (reference.square().mean(1, keepdim=True).sqrt() + 1e-4) if weights.loudness else 1.0
         spectral = self.spectral_loss(reference * gain, estimate * gain, chosen)
         waveform = relative_error_loss(reference, estimate)
+        disturbance = self._mean_disturbance(reference, estimate)
         price = weights.rate * torch.exp(-weights.rate_slope * level)
         rate = (price * (latent_kbps + weight_kbps)).mean()
-        loss = spectral + weights.waveform * waveform + rate
+        loss = spectral + weights.waveform * waveform + weights.disturbance * disturbance + rate
         figures = {
             "loss": loss,
             "spectral": spectral,
             "waveform": waveform,
+            "disturbance": disturbance,
             "weight_kbps": weight_kbps.mean(),
             "latent_kbps": latent_kbps.mean(),
         }
         return loss, {name: value.detach() for name, value in figures.items()}
+
+
+    def _mean_disturbance(self, reference: torch.Tensor, estimate: torch.Tensor) -> torch.Tensor:
+        """Return the mean over the items that are loud enough to be brought to a listening level."""
+        if not self.config.loss.disturbance:
+            return reference.new_zeros(())
+        is_heard = (reference.square().mean(1) > _SILENT_POWER).float()
+        return (self.disturbance(reference, estimate) * is_heard).sum() / is_heard.sum().clamp(min=1)
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import torch
 from hscodec.errors import ModelError
 from hscodec.hypernet.config import HypernetworkConfig
 from hscodec.registry import load_model
-from hscodec.training.config import DataConfig, OptimizerConfig, TrainingConfig
+from hscodec.training.config import DataConfig, LossConfig, OptimizerConfig, TrainingConfig
 from hscodec.training.export import export_checkpoint, model_bytes
 from hscodec.training.trainer import Trainer, load_checkpoint
 
@@ -57,7 +57,16 @@ def test_three_steps(config, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [line.get("step") for line in lines] == [1, 2, 3, None]
     assert set(lines[-1]) == {"scale_steps", "minutes", "weight_kbps"}
-    assert set(lines[0]) == {"step", "minutes", "loss", "spectral", "waveform", "weight_kbps", "latent_kbps"}
+    assert set(lines[0]) == {
+        "step",
+        "minutes",
+        "loss",
+        "spectral",
+        "waveform",
+        "disturbance",
+        "weight_kbps",
+        "latent_kbps",
+    }
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoint.pt", "log.jsonl"]
 
 
@@ -168,3 +177,24 @@ def test_weights_that_a_model_file_cannot_hold(tiny_network, name, value, messag
         network.get_parameter(name).view(-1)[0] = value
     with pytest.raises(ModelError, match=message):
         model_bytes(network)
+
+
+def test_the_disturbance_takes_part(config, tmp_path):
+    trainer = Trainer(replace(config, loss=LossConfig(disturbance=0.5)), tmp_path / "run", device=CPU)
+    trainer.run()
+    assert trainer.figures["disturbance"] > 0
+    assert all(weight.isfinite().all() for weight in trainer.network.state_dict().values())
+
+
+def test_a_run_may_start_from_another(config, trained, tmp_path):
+    path = tmp_path / "other.pt"
+    path.write_bytes(trained.checkpoint_path.read_bytes())
+    trainer = Trainer(config, tmp_path / "next", device=CPU)
+    trainer.start_from(path)
+    for name, weight in trainer.network.state_dict().items():
+        assert torch.equal(weight, trained.average.weights[name]), name
+    trainer.run()
+    assert trainer.step == 3
+    other_shape = replace(config, hypernetwork=replace(SHAPE, width=16))
+    with pytest.raises(ModelError, match="another shape"):
+        Trainer(other_shape, tmp_path / "third", device=CPU).start_from(path)
