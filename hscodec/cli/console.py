@@ -107,17 +107,20 @@ class Bar:
             return
         bar, task = self._drawn()
         speed = f"{done / elapsed_s:.1f}x" if self._with_speed and elapsed_s > 0 else ""
-        bar.update(task, completed=done, total=total, description=printable(self._label), speed=speed)
+        share = f"{100 * done / total:3.0f}%" if total else ""
+        bar.update(task, completed=done, total=total, description=printable(self._label), share=share, speed=speed)
 
     def _drawn(self) -> "tuple[Progress, TaskID]":
         if self._bar is None or self._task is None:
             from rich.console import Console
-            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-            text = TextColumn("{task.description}", markup=False)
-            speed = TextColumn("{task.fields[speed]}", markup=False)
-            columns = (text, BarColumn(), TaskProgressColumn(), speed, TimeRemainingColumn())
+            text, share, speed = (
+                TextColumn(f"{{task.{field}}}", markup=False)
+                for field in ("description", "fields[share]", "fields[speed]")
+            )
+            columns = (text, BarColumn(), share, speed, TimeRemainingColumn())
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(printable(self._label), speed="")
+            self._task = self._bar.add_task(printable(self._label), total=None, share="", speed="")
             self._bar.start()
         return self._bar, self._task

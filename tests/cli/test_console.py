@@ -26,7 +26,9 @@ def clock(monkeypatch) -> list[float]:
 def draw(clock):
     """Return what a bar writes to a stream that is half done after some seconds."""
 
-    def run(stream: io.StringIO, seconds: float, *, done: float = 5, total: float = 10, **options: bool) -> str:
+    def run(
+        stream: io.StringIO, seconds: float, *, done: float = 5, total: float | None = 10, **options: bool
+    ) -> str:
         # Not in a fixture of its own: pytest changes sys.stderr between setup and test.
         with contextlib.redirect_stderr(stream), console.Bar("encoding", **options) as bar:
             bar.update(0, total)
@@ -60,6 +62,12 @@ def test_a_pipe_shows_no_bar(draw):
 
 def test_an_empty_sound_is_no_division_by_zero(draw):
     assert "encoding" in draw(Terminal(), 2, done=0, total=0, with_speed=True)
+
+
+def test_work_of_unknown_length_shows_its_speed_and_no_percentage(draw):
+    drawn = draw(Terminal(), 2, total=None, with_speed=True)
+    assert "2.5x" in drawn
+    assert "%" not in drawn
 
 
 def test_the_log_is_shown_while_the_block_runs(capsys):
