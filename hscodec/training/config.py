@@ -57,6 +57,7 @@ class LossConfig:
         rate: Weight of one kbit/s at quality 5.
         rate_slope: The rate's weight falls by exp(-rate_slope) for one unit of level.
         disturbance: Weight of the disturbance of wideband PESQ.
+        neurogram: Weight of the dissimilarity of neurograms, as in ViSQOL.
         resolutions_per_step: STFT resolutions drawn at random for a step.
     """
 
@@ -67,6 +68,7 @@ class LossConfig:
     rate: float = 0.02
     rate_slope: float = 1.2
     disturbance: float = 0.0
+    neurogram: float = 0.0
     resolutions_per_step: int = 2
 
     def __post_init__(self) -> None:

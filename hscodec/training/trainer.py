@@ -18,16 +18,13 @@ from hscodec.inr.lapped import LappedSiren
 from hscodec.model import Hypernetwork
 from hscodec.training.config import TrainingConfig
 from hscodec.training.data import SAMPLE_RATE, Batch, CropSampler, load_shards
-from hscodec.training.disturbance import PerceptualDisturbance
-from hscodec.training.losses import MelStftLoss, relative_error_loss
+from hscodec.training.distortion import Distortion
 from hscodec.training.scale_fit import fit_scale_network
 from hscodec.training.schedule import WeightAverage, learning_rate
 
 logger = logging.getLogger(__name__)
 SAMPLES_PER_HOP = SAMPLE_RATE // 50
 _SMOOTHING = 0.98
-_SILENT_POWER = 1e-6
-"""Mean square below which an item has no disturbance: -60 dB."""
 _CHECKPOINT_KEYS = {"config", "network", "optimizer", "average", "step", "seconds", "figures", "random"}
 
 
@@ -63,10 +60,7 @@ class Trainer:
         self.folder = folder
         self.device = device
         self.network = Hypernetwork(config.hypernetwork).to(device)
-        self.spectral_loss = MelStftLoss(
-            SAMPLE_RATE, linear_weight=config.loss.linear, log_floor=config.loss.log_floor
-        ).to(device)
-        self.disturbance = PerceptualDisturbance(SAMPLE_RATE).to(device)
+        self.distortion = Distortion(config.loss, SAMPLE_RATE).to(device)
         self.target = LappedSiren(config.hypernetwork.num_weights)
         optimizer = config.optimizer
         self.optimizer = torch.optim.AdamW(
@@ -237,31 +231,17 @@ class Trainer:
         seconds = theta.shape[1] / 50
         latent_kbps = output.latent_bits / seconds / 1000
         weight_kbps = output.weight_bits / seconds / 1000
-        chosen = torch.randperm(len(self.spectral_loss.resolutions))[: weights.resolutions_per_step].tolist()
-        gain = weights.loudness / (reference.square().mean(1, keepdim=True).sqrt() + 1e-4) if weights.loudness else 1.0
-        spectral = self.spectral_loss(reference * gain, estimate * gain, chosen)
-        waveform = relative_error_loss(reference, estimate)
-        disturbance = self._mean_disturbance(reference, estimate)
+        distortion, terms = self.distortion(reference, estimate)
         price = weights.rate * torch.exp(-weights.rate_slope * level)
         rate = (price * (latent_kbps + weight_kbps)).mean()
-        loss = spectral + weights.waveform * waveform + weights.disturbance * disturbance + rate
+        loss = distortion + rate
         figures = {
             "loss": loss,
-            "spectral": spectral,
-            "waveform": waveform,
-            "disturbance": disturbance,
+            **terms,
             "weight_kbps": weight_kbps.mean(),
             "latent_kbps": latent_kbps.mean(),
         }
         return loss, {name: value.detach() for name, value in figures.items()}
-
-
-    def _mean_disturbance(self, reference: torch.Tensor, estimate: torch.Tensor) -> torch.Tensor:
-        """Return the mean over the items that are loud enough to be brought to a listening level."""
-        if not self.config.loss.disturbance:
-            return reference.new_zeros(())
-        is_heard = (reference.square().mean(1) > _SILENT_POWER).float()
-        return (self.disturbance(reference, estimate) * is_heard).sum() / is_heard.sum().clamp(min=1)
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:

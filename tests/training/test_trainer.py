@@ -63,7 +63,6 @@ def test_three_steps(config, tmp_path):
         "loss",
         "spectral",
         "waveform",
-        "disturbance",
         "weight_kbps",
         "latent_kbps",
     }
@@ -179,10 +178,11 @@ def test_weights_that_a_model_file_cannot_hold(tiny_network, name, value, messag
         model_bytes(network)
 
 
-def test_the_disturbance_takes_part(config, tmp_path):
-    trainer = Trainer(replace(config, loss=LossConfig(disturbance=0.5)), tmp_path / "run", device=CPU)
+def test_perceptual_terms_take_part(config, tmp_path):
+    trainer = Trainer(replace(config, loss=LossConfig(disturbance=0.5, neurogram=1.0)), tmp_path / "run", device=CPU)
     trainer.run()
     assert trainer.figures["disturbance"] > 0
+    assert trainer.figures["neurogram"] > 0
     assert all(weight.isfinite().all() for weight in trainer.network.state_dict().values())
 
 
