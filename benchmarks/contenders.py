@@ -9,6 +9,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from hscodec.registry import DEFAULT_MODEL, load_model
+
 Samples = NDArray[np.float32]
 
 
@@ -84,9 +86,7 @@ class Hscodec:
         device: Where the networks run.
     """
 
-    def __init__(self, settings: tuple[float, ...], *, model: str = "hsc-1", device: str = "cpu") -> None:
-        from hscodec.registry import load_model
-
+    def __init__(self, settings: tuple[float, ...], *, model: str = DEFAULT_MODEL, device: str = "cpu") -> None:
         self.settings = settings
         self._model = load_model(model)
         self.name = self._model.name

@@ -14,6 +14,7 @@ from benchmarks.contenders import Contender, Hscodec, Samples
 from benchmarks.peers import Aac, Mp3, Opus
 from benchmarks.results import Results, Row
 from benchmarks.scores import score
+from hscodec.registry import DEFAULT_MODEL
 
 CODECS = ("hscodec", "opus", "mp3", "aac")
 
@@ -35,7 +36,7 @@ class Plan:
     metrics: tuple[str, ...]
     kind: Literal["speech", "music"]
     seconds: float | None
-    model: str = "hsc-1"
+    model: str = DEFAULT_MODEL
     device: str = "cpu"
 
 

@@ -19,12 +19,13 @@ from benchmarks.options import ListOf
 from benchmarks.results import Results
 from benchmarks.scores import METRICS
 from hscodec.errors import HscodecError
+from hscodec.registry import DEFAULT_MODEL
 
 
 @click.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--codecs", type=ListOf(CODECS), default="hscodec,opus,mp3,aac", show_default=True)
-@click.option("--model", default="hsc-1", show_default=True, help="Name or path of hscodec's model.")
+@click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Name or path of hscodec's model.")
 @click.option("--device", default="cpu", show_default=True, help="Where hscodec's networks run.")
 @click.option("--qualities", type=ListOf(), default="0,2,4,5,6,8,10", show_default=True, help="Settings of hscodec.")
 @click.option("--opus-kbps", type=ListOf(), default="6,8,10,12,16,24,32,48", show_default=True)

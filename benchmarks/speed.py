@@ -22,6 +22,7 @@ from benchmarks.options import ListOf
 from benchmarks.peers import Opus
 from hscodec.audio.resample import resample
 from hscodec.errors import HscodecError
+from hscodec.registry import DEFAULT_MODEL
 
 DEFAULT_SOURCE = Path(__file__).resolve().parents[1] / "tests" / "data" / "speech.flac"
 _WARM_UP_SECONDS = 5
@@ -94,7 +95,7 @@ def report(rows: list[dict[str, Any]]) -> str:
 @click.command()
 @click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=DEFAULT_SOURCE)
 @click.option("--codecs", type=ListOf(("hscodec", "opus")), default="hscodec,opus", show_default=True)
-@click.option("--model", default="hsc-1", show_default=True, help="Name or path of hscodec's model.")
+@click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Name or path of hscodec's model.")
 @click.option("--device", default="cpu", show_default=True, help="Where hscodec's networks run.")
 @click.option("--quality", type=click.FloatRange(0, 10), default=5.0, show_default=True, help="Setting of hscodec.")
 @click.option("--opus-kbps", type=float, default=24.0, show_default=True, help="Setting of Opus.")
