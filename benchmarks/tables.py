@@ -10,6 +10,8 @@ from hscodec.errors import HscodecError
 
 BEGIN = "<!-- quality-table: written by benchmarks/report.py --insert -->"
 END = "<!-- /quality-table -->"
+HEADLINE = ("pesq", "visqol", "stoi", "si_sdr")
+"""Metrics for a README."""
 
 
 def markdown(summary: Summary, *, at_kbps: tuple[float, ...], anchor: str) -> str:
@@ -26,8 +28,8 @@ def markdown(summary: Summary, *, at_kbps: tuple[float, ...], anchor: str) -> st
     return "\n\n".join(blocks) + "\n"
 
 
-def insert(summary: Summary, document: Path, *, at_kbps: tuple[float, ...], anchor: str, metrics: int = 3) -> None:
-    """Replace what stands between the marks of a document by the tables of the first metrics.
+def insert(summary: Summary, document: Path, *, at_kbps: tuple[float, ...], anchor: str) -> None:
+    """Replace what stands between the marks of a document by the tables of the headline metrics.
 
     Raises:
         HscodecError: The document has no such marks.
@@ -38,7 +40,7 @@ def insert(summary: Summary, document: Path, *, at_kbps: tuple[float, ...], anch
     if not (begin and end):
         raise HscodecError(f"{document} does not hold {BEGIN} and {END}")
     blocks = [_introduction(summary, anchor)]
-    blocks += [_table(summary, metric, at_kbps, anchor) for metric in summary.metrics[:metrics]]
+    blocks += [_table(summary, metric, at_kbps, anchor) for metric in HEADLINE if metric in summary.metrics]
     document.write_text("\n\n".join([before + begin, *blocks, end + after]))
 
 
@@ -71,7 +73,8 @@ def _table(summary: Summary, metric: str, at_kbps: tuple[float, ...], anchor: st
         percent, count = summary.bd_rate_percent(codec, metric, anchor=anchor)
         known = codec != anchor and not math.isnan(percent)
         cells.append(_cell(f"{percent:+.1f} %", count, len(summary.clips)) if known else "-")
-        lines.append(f"| {codec} | " + " | ".join(cells) + " |")
+        if any(cell != "-" for cell in cells):  # not every codec was measured with every metric
+            lines.append(f"| {codec} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

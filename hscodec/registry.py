@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # torch is loaded only when a network is asked for
 
     from hscodec.model import Hypernetwork
 
-DEFAULT_MODEL = "hsc-1"
+DEFAULT_MODEL = "hsc-2"
 MODEL_ID_BYTES = 16
 TABLE_PREFIX = "fixed_point."
 NETWORK_PREFIX = "network."

@@ -12,6 +12,7 @@ from safetensors.numpy import load, save
 
 from hscodec.errors import ModelError
 from hscodec.registry import (
+    DEFAULT_MODEL,
     ManifestEntry,
     load_model,
     load_model_by_id,
@@ -90,8 +91,8 @@ def test_unknown_names(tiny_model_path, tmp_path):
 
 def test_the_first_folder_wins(folder, tiny_model_path):
     content = tiny_model_path.read_bytes()
-    install(folder, "hsc-1", content)
-    assert load_model("hsc-1").path.parent == folder
+    install(folder, DEFAULT_MODEL, content)
+    assert load_model(DEFAULT_MODEL).path.parent == folder
     assert load_model().path.parent == folder
 
 

@@ -24,7 +24,7 @@ def _finite(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
 
 @click.command(short_help="Audio file to .hsnd file.")
 @options.in_and_out
-@options.model_option("Pretrained model: a known name, or a .safetensors file.", shown_default="hsc-1")
+@options.model_option("Pretrained model: a known name, or a .safetensors file.", shown_default="hsc-2")
 @click.option(
     "-Q",
     "--quality",
