@@ -55,7 +55,8 @@ class LossConfig:
         loudness: Items are brought to this RMS before the spectral loss, so that the floor is relative to them;
             0 leaves them.
         rate: Weight of one kbit/s at quality 5.
-        rate_slope: The rate's weight falls by exp(-rate_slope) for one unit of level.
+        rate_slope: Below quality 5 the rate's weight changes by exp(-rate_slope) for one unit of level.
+        rate_slope_above: The same above quality 5.
         disturbance: Weight of the disturbance of wideband PESQ.
         neurogram: Weight of the dissimilarity of neurograms, as in ViSQOL.
         resolutions_per_step: STFT resolutions drawn at random for a step.
@@ -65,8 +66,9 @@ class LossConfig:
     linear: float = 0.3
     log_floor: float = 1e-3
     loudness: float = 0.0
-    rate: float = 0.02
+    rate: float = 0.04
     rate_slope: float = 1.2
+    rate_slope_above: float = 1.2
     disturbance: float = 0.0
     neurogram: float = 0.0
     resolutions_per_step: int = 2

@@ -24,6 +24,8 @@ from hscodec.training.schedule import WeightAverage, learning_rate
 
 logger = logging.getLogger(__name__)
 SAMPLES_PER_HOP = SAMPLE_RATE // 50
+PIVOT_QUALITY = 5.0
+"""The quality at which the price of rate is stated."""
 _SMOOTHING = 0.98
 _CHECKPOINT_KEYS = {"config", "network", "optimizer", "average", "step", "seconds", "figures", "random"}
 
@@ -232,7 +234,9 @@ class Trainer:
         latent_kbps = output.latent_bits / seconds / 1000
         weight_kbps = output.weight_bits / seconds / 1000
         distortion, terms = self.distortion(reference, estimate)
-        price = weights.rate * torch.exp(-weights.rate_slope * level)
+        above = level - self.config.hypernetwork.level(PIVOT_QUALITY)
+        slope = torch.where(above > 0, weights.rate_slope_above, weights.rate_slope)
+        price = weights.rate * torch.exp(-slope * above)
         rate = (price * (latent_kbps + weight_kbps)).mean()
         loss = distortion + rate
         figures = {
