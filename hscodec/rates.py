@@ -25,9 +25,14 @@ def scaled_length(num_samples: int, from_rate: int, to_rate: int) -> int:
     return (2 * num_samples * to_rate + from_rate) // (2 * from_rate)
 
 
-def sample_at(seconds: Fraction, rate: int) -> int:
-    """Return the first sample at that time or later, at least 0: sample n sits at (n + 1/2) / rate."""
-    return max(ceil(seconds * rate - Fraction(1, 2)), 0)
+def first_sample(time: Fraction | int, rate: Fraction | int) -> int:
+    """Return the first sample at that time or later: sample n sits at (n + 1/2) / rate.
+
+    Args:
+        time: In any unit, such as seconds or hops.
+        rate: Samples in one such unit, greater than 0.
+    """
+    return ceil(time * rate - Fraction(1, 2))
 
 
 def analysis_rate(sample_rate: int, hop_seconds: Fraction = HOP_SECONDS) -> int:

@@ -1,6 +1,27 @@
-"""Samples as integers: one rounding and one clipping for all outputs."""
+"""What all outputs share: one check of samples, one rounding and one clipping."""
 
 import numpy as np
+
+from hscodec.errors import AudioError
+
+
+def check_block(block: np.ndarray, *, num_channels: int, seconds: float, name: str = "") -> None:
+    """Refuse samples that no output can hold.
+
+    Args:
+        block: Samples, [C, T] if they are right.
+        num_channels: C.
+        seconds: How much was written before.
+        name: The file, for messages.
+
+    Raises:
+        AudioError: The block has the wrong shape or holds values that are not finite.
+    """
+    prefix = f"{name}: " if name else ""
+    if block.ndim != 2 or block.shape[0] != num_channels:
+        raise AudioError(f"{prefix}a block of shape {block.shape} for {num_channels} channels")
+    if not np.isfinite(block).all():
+        raise AudioError(f"{prefix}not-finite samples after {seconds:.3f} s")
 
 
 def to_levels(samples: np.ndarray, bits: int) -> tuple[np.ndarray, int]:

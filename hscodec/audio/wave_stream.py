@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from hscodec.audio.levels import to_levels
+from hscodec.audio.levels import check_block, to_levels
 from hscodec.errors import AudioError
 
 _HEADER = Struct("<4sI4s4sIHHIIHH4sI")
@@ -104,10 +104,7 @@ class WaveStream:
         Raises:
             AudioError: The block has the wrong shape or holds values that are not finite.
         """
-        if block.ndim != 2 or block.shape[0] != self._num_channels:
-            raise AudioError(f"a block of shape {block.shape} for {self._num_channels} channels")
-        if not np.isfinite(block).all():
-            raise AudioError(f"not-finite samples after {self.num_written / self._sample_rate:.3f} s")
+        check_block(block, num_channels=self._num_channels, seconds=self.num_written / self._sample_rate)
         self._stream.write(self._packed(np.ascontiguousarray(block.T)))
         self._stream.flush()  # who listens at the other end should not have to wait
         self.num_written += block.shape[1]

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from hscodec.atomic import atomic_path
-from hscodec.audio.levels import to_levels
+from hscodec.audio.levels import check_block, to_levels
 from hscodec.audio.sources import FileSource
 from hscodec.audio.tags import write_tags
 from hscodec.errors import AudioError
@@ -164,10 +164,8 @@ class AudioWriter:
         """
         if self._file is None:
             raise AudioError(f"{self.path}: not open")
-        if block.ndim != 2 or block.shape[0] != self._num_channels:
-            raise AudioError(f"{self.path}: a block of shape {block.shape} for {self._num_channels} channels")
-        if not np.isfinite(block).all():
-            raise AudioError(f"{self.path}: not-finite samples after {self.num_written / self._sample_rate:.3f} s")
+        seconds = self.num_written / self._sample_rate
+        check_block(block, num_channels=self._num_channels, seconds=seconds, name=str(self.path))
         if self._format == "WAV" and (self.num_written + block.shape[1]) * self._frame_bytes > _MAX_WAV_BYTES:
             raise AudioError(f"{self.path}: longer than a WAV file can be (4 GiB); write .w64, .rf64 or .flac")
         for start in range(0, block.shape[1], _WRITE_SAMPLES):

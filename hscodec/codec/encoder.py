@@ -13,6 +13,7 @@ from hscodec.audio.resample import Resampler
 from hscodec.codec.constants import CHUNK_SEGMENTS
 from hscodec.coding.payload import ChunkSymbols, PackedChunk, pack
 from hscodec.container.format import ChunkOrder
+from hscodec.container.writer import ContainerWriter
 from hscodec.inr.lapped import LappedSiren
 from hscodec.rates import HOP_SECONDS, analysis_rate, num_segments, num_weights
 from hscodec.registry import Model
@@ -37,6 +38,17 @@ class EncodedChunk:
     order: ChunkOrder
     symbol_digest: bytes
     payload: bytes
+
+    def write_to(self, container: ContainerWriter, *, last: bool = False) -> None:
+        """Append the chunk to a container; `last` if none follows."""
+        container.write_chunk(
+            first_segment=self.first_segment,
+            num_segments=self.num_segments,
+            order=self.order,
+            symbol_digest=self.symbol_digest,
+            payload=self.payload,
+            last=last,
+        )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from hscodec.audio.reader import AudioReader, peak
 from hscodec.audio.wave_stream import WaveStream
 from hscodec.audio.writer import AudioWriter
 from hscodec.codec.constants import DEFAULT_QUALITY, LIVE_PEAK, MAX_PEAK, REFERENCE_PEAK, SILENT_GAIN
-from hscodec.codec.encoder import EncodedChunk, Encoder, file_num_weights
+from hscodec.codec.encoder import Encoder, file_num_weights
 from hscodec.codec.lost import SecondsRange
 from hscodec.codec.reader import Reader, check_output_rate, open_decoder
 from hscodec.codec.sample_format import sample_format
@@ -135,14 +135,14 @@ def encode_file(
         for block in audio.blocks():
             _check_peak(audio, float(abs(block).max()))
             for chunk in encoder.push(block):
-                _write(container, chunk)
+                chunk.write_to(container)
             num_samples += block.shape[1]
             if progress:
                 total = audio.num_samples
                 progress(num_samples / audio.sample_rate, None if total is None else total / audio.sample_rate)
         chunks = list(encoder.finish())
         for chunk in chunks:
-            _write(container, chunk, last=chunk is chunks[-1])
+            chunk.write_to(container, last=chunk is chunks[-1])
         container.close(num_samples=num_samples)
         return FileResult(container.bytes_written, audio.sample_rate, audio.num_channels, num_samples)
 
@@ -286,14 +286,3 @@ def _gain(audio: AudioReader) -> float:
 def _check_peak(audio: AudioReader, highest: float) -> None:
     if highest > MAX_PEAK:
         raise AudioError(f"{audio.path}: samples as large as {highest:g} cannot be encoded")
-
-
-def _write(container: ContainerWriter, chunk: EncodedChunk, *, last: bool = False) -> None:
-    container.write_chunk(
-        first_segment=chunk.first_segment,
-        num_segments=chunk.num_segments,
-        order=chunk.order,
-        symbol_digest=chunk.symbol_digest,
-        payload=chunk.payload,
-        last=last,
-    )

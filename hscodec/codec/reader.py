@@ -18,7 +18,7 @@ from hscodec.container.format import FileHeader
 from hscodec.container.reader import ContainerReader, open_container
 from hscodec.device import choose_device
 from hscodec.errors import FormatError, HscodecError
-from hscodec.rates import sample_at
+from hscodec.rates import first_sample
 from hscodec.registry import Model, load_model_by_id
 
 
@@ -132,7 +132,7 @@ class Reader:
 
     def sample_at(self, seconds: Fraction | float) -> int:
         """Return the first sample at that time or later; sample n sits at (n + 1/2) / rate."""
-        return sample_at(Fraction(seconds), self.rate)
+        return max(first_sample(Fraction(seconds), self.rate), 0)
 
     def symbols(self, index: int) -> ChunkSymbols:
         """Return the integers of chunk `index`: precision latent [C, S/2, Z] and weight symbols [C, S, K].

@@ -6,9 +6,10 @@ of a signal with M samples per hop sits at time (n + 1/2) / M.
 """
 
 from fractions import Fraction
-from math import ceil
+
+from hscodec.rates import first_sample
 
 
 def first_sample_of_hop(hop: int, samples_per_hop: Fraction) -> int:
     """Return the index of the first sample that sits inside `hop` or later."""
-    return ceil(hop * samples_per_hop - Fraction(1, 2))
+    return first_sample(hop, samples_per_hop)

@@ -66,11 +66,5 @@ def many_chunks(tmp_path_factory, tiny_model) -> Path:
         for count in (2, 2, 4, 2, 8, 2, 2):
             encoder._encode(count)
         for chunk in encoder._packed(keep=0):
-            container.write_chunk(
-                first_segment=chunk.first_segment,
-                num_segments=chunk.num_segments,
-                order=chunk.order,
-                symbol_digest=chunk.symbol_digest,
-                payload=chunk.payload,
-            )
+            chunk.write_to(container)
     return path
