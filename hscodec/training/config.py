@@ -49,6 +49,7 @@ class LossConfig:
     """Weights of the loss terms.
 
     Attributes:
+        spectral: Weight of the multi-resolution mel-STFT distance; at 0 it is not computed.
         waveform: Weight of the relative waveform error (log10).
         linear: Weight of the linear mel term within the spectral loss.
         log_floor: Floor of the logarithmic mel term (magnitude).
@@ -62,6 +63,7 @@ class LossConfig:
         resolutions_per_step: STFT resolutions drawn at random for a step.
     """
 
+    spectral: float = 1.0
     waveform: float = 0.15
     linear: float = 0.3
     log_floor: float = 1e-3

@@ -25,10 +25,12 @@ class Batch:
     Attributes:
         samples: Audio, float32 [B, T], 48 kHz.
         num_weights: Features within each item's bandwidth, int [B].
+        is_speech: Whether each item is speech, bool [B]; music and all other sounds are not.
     """
 
     samples: np.ndarray
     num_weights: np.ndarray
+    is_speech: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class CropSampler:
         self.max_attenuation_db = max_attenuation_db
         self.random = np.random.default_rng(seed)
 
-    def _crop(self) -> tuple[np.ndarray, int]:
+    def _crop(self) -> tuple[np.ndarray, int, bool]:
         for _ in range(_MAX_REDRAWS):
             shard = self.shards[self.random.choice(len(self.shards), p=self.probabilities)]
             start = int(self.random.integers(0, len(shard.samples) - self.crop_samples))
@@ -142,12 +144,12 @@ class CropSampler:
         polarity = self.random.choice((-1.0, 1.0))
         # A crop over the joint of two clips takes the wider of their bandwidths, so that nothing in it is cut off.
         bandwidth_hz = max(shard.bandwidth_hz(start), shard.bandwidth_hz(start + self.crop_samples - 1))
-        return samples * (level * polarity / peak), num_weights(int(bandwidth_hz))
+        return samples * (level * polarity / peak), num_weights(int(bandwidth_hz)), shard.kind == "speech"
 
     def draw(self) -> Batch:
         """Return the next batch."""
-        crops, counts = zip(*(self._crop() for _ in range(self.batch_size)), strict=True)
-        return Batch(np.stack(crops).astype(np.float32), np.array(counts))
+        crops, counts, is_speech = zip(*(self._crop() for _ in range(self.batch_size)), strict=True)
+        return Batch(np.stack(crops).astype(np.float32), np.array(counts), np.array(is_speech))
 
     def prefetch(self, depth: int = 4) -> Generator[Batch, None, None]:
         """Yield batches drawn ahead by a background thread, so that a training step never waits for data.

@@ -12,6 +12,7 @@ from hscodec.training.neurogram import (
     SPEECH_BANDS,
     SPEECH_TOP_HZ,
     NeurogramDissimilarity,
+    frame_power,
 )
 
 SILENT_POWER = 1e-6
@@ -21,6 +22,9 @@ SILENT_POWER = 1e-6
 class Distortion(nn.Module):
     """The weighted sum of all distortion terms; terms of weight 0 are not computed.
 
+    What is made for speech judges speech alone: PESQ, and the neurogram of ViSQOL's speech mode, which shares its
+    weight with that of the audio mode.
+
     Args:
         config: The weights.
         sample_rate: Rate of the audio (Hz).
@@ -29,35 +33,52 @@ class Distortion(nn.Module):
     def __init__(self, config: LossConfig, sample_rate: int) -> None:
         super().__init__()
         self.config = config
+        self.sample_rate = sample_rate
         self.spectral = MelStftLoss(sample_rate, linear_weight=config.linear, log_floor=config.log_floor)
         self.disturbance = PerceptualDisturbance(sample_rate)
-        self.neurograms = nn.ModuleList(
+        self.speech_neurogram, self.audio_neurogram = (
             NeurogramDissimilarity(sample_rate, num_bands=bands, top_hz=min(top_hz, sample_rate / 2))
             for bands, top_hz in ((SPEECH_BANDS, SPEECH_TOP_HZ), (AUDIO_BANDS, AUDIO_TOP_HZ))
         )
 
-    def forward(self, reference: torch.Tensor, estimate: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def forward(
+        self, reference: torch.Tensor, estimate: torch.Tensor, is_speech: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the sum, and each term before its weight.
 
         Shape:
             reference, estimate: [B, T]
+            is_speech: [B], bool
         """
         config = self.config
         power = reference.square().mean(1, keepdim=True)
-        gain = config.loudness / (power.sqrt() + 1e-4) if config.loudness else 1.0
-        chosen = torch.randperm(len(self.spectral.resolutions))[: config.resolutions_per_step].tolist()
-        terms = {
-            "spectral": self.spectral(reference * gain, estimate * gain, chosen),
-            "waveform": relative_error_loss(reference, estimate),
-        }
-        total = terms["spectral"] + config.waveform * terms["waveform"]
-        heard = (power[:, 0] > SILENT_POWER).to(reference.dtype)
-        heard = heard / heard.sum().clamp(min=1)
+        terms = {"waveform": relative_error_loss(reference, estimate)}
+        total = config.waveform * terms["waveform"]
+        if config.spectral:
+            gain = config.loudness / (power.sqrt() + 1e-4) if config.loudness else 1.0
+            chosen = torch.randperm(len(self.spectral.resolutions))[: config.resolutions_per_step].tolist()
+            terms["spectral"] = self.spectral(reference * gain, estimate * gain, chosen)
+            total = total + config.spectral * terms["spectral"]
+        is_heard = power[:, 0] > SILENT_POWER
+        voices = is_speech & is_heard
         if config.disturbance:
-            terms["disturbance"] = (self.disturbance(reference, estimate) * heard).sum()
+            terms["disturbance"] = self._disturbance(reference[voices], estimate[voices]).sum() / len(reference)
             total = total + config.disturbance * terms["disturbance"]
         if config.neurogram:
-            values = sum(neurogram(reference, estimate) for neurogram in self.neurograms) / len(self.neurograms)
-            terms["neurogram"] = (values * heard).sum()
+            terms["neurogram"] = self._neurogram(reference, estimate, voices, is_heard).sum() / len(reference)
             total = total + config.neurogram * terms["neurogram"]
         return total, terms
+
+    def _disturbance(self, reference: torch.Tensor, estimate: torch.Tensor) -> torch.Tensor:
+        # A Fourier transform of no item at all is an error.
+        return self.disturbance(reference, estimate) if len(reference) else estimate.sum(1)
+
+    def _neurogram(
+        self, reference: torch.Tensor, estimate: torch.Tensor, voices: torch.Tensor, is_heard: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the dissimilarity [B] of each item, 0 where it is silent."""
+        powers = [frame_power(samples, self.sample_rate) for samples in (reference, estimate)]
+        values = self.audio_neurogram(*powers)
+        speech_values = self.speech_neurogram(*(power[voices] for power in powers))
+        values = values.index_put((voices,), (values[voices] + speech_values) / 2)
+        return values * is_heard

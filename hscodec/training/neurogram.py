@@ -36,25 +36,23 @@ class NeurogramDissimilarity(nn.Module):
 
     def __init__(self, sample_rate: int, *, num_bands: int, top_hz: float) -> None:
         super().__init__()
-        self.frame_samples = round(sample_rate * _FRAME_SECONDS)
+        frame_samples = _frame_samples(sample_rate)
         centres_hz = band_centres_hz(num_bands, top_hz)
         bandwidth_hz = 1.019 * (centres_hz / _EAR_Q + _MIN_BANDWIDTH_HZ)
-        frequency_hz = torch.arange(self.frame_samples // 2 + 1, dtype=torch.float64) * sample_rate / self.frame_samples
+        frequency_hz = torch.arange(frame_samples // 2 + 1, dtype=torch.float64) * sample_rate / frame_samples
         # A gammatone filter of order 4 has the power response (1 + ((f - f_c) / b)^2)^-4.
         distance = (frequency_hz - centres_hz[:, None]) / bandwidth_hz[:, None]
-        filters = (1 + distance**2) ** -4 * 2 / self.frame_samples**2
+        filters = (1 + distance**2) ** -4 * 2 / frame_samples**2
         corner, edge, centre = _NEIGHBOURHOOD
         kernel = [[corner, edge, corner], [edge, centre, edge], [corner, edge, corner]]
-        window = torch.hann_window(self.frame_samples, periodic=False)
         self.register_buffer("filters", filters.to(torch.float32), persistent=False)
-        self.register_buffer("window", window, persistent=False)
         self.register_buffer("kernel", torch.tensor([[kernel]]), persistent=False)
 
     def forward(self, reference: torch.Tensor, estimate: torch.Tensor) -> torch.Tensor:
-        """Return the dissimilarity of each item.
+        """Return the dissimilarity of each item, from what `frame_power` makes of both signals.
 
         Shape:
-            reference, estimate: [B, T], at least one frame of 80 ms long
+            reference, estimate: [B, bins, F]
             returns: [B]
         """
         target, output = self._above_floor(self.neurogram_db(reference), self.neurogram_db(estimate))
@@ -69,12 +67,9 @@ class NeurogramDissimilarity(nn.Module):
         structure = (covariance + _STRUCTURE_CONSTANT) / (deviations + _STRUCTURE_CONSTANT)
         return 1 - (intensity * structure).mean((1, 2))
 
-    def neurogram_db(self, samples: torch.Tensor) -> torch.Tensor:
-        """Return the neurogram of samples [B, T] as ViSQOL has it, 10 log10 of the effective value: [B, bands, F]."""
-        size, window = self.frame_samples, self.get_buffer("window")
-        spectrum = torch.stft(samples, size, size // 4, size, window, center=False, return_complex=True)
-        power = self.get_buffer("filters") @ (spectrum.real.square() + spectrum.imag.square())
-        return 5 * torch.log10(power + 1e-11)
+    def neurogram_db(self, power: torch.Tensor) -> torch.Tensor:
+        """Return the neurogram as ViSQOL has it, 10 log10 of the effective value: [B, bins, F] to [B, bands, F]."""
+        return 5 * torch.log10(self.get_buffer("filters") @ power + 1e-11)
 
     @staticmethod
     def _above_floor(target: torch.Tensor, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -90,8 +85,25 @@ class NeurogramDissimilarity(nn.Module):
         return nn.functional.conv2d(padded, self.get_buffer("kernel"))[:, 0]
 
 
+def frame_power(samples: torch.Tensor, sample_rate: int) -> torch.Tensor:
+    """Return the power spectra of all frames, which neurograms of any number of bands share.
+
+    Shape:
+        samples: [B, T], at least one frame of 80 ms long
+        returns: [B, bins, F]
+    """
+    size = _frame_samples(sample_rate)
+    window = torch.hann_window(size, periodic=False, device=samples.device)
+    spectrum = torch.stft(samples, size, size // 4, size, window, center=False, return_complex=True)
+    return spectrum.real.square() + spectrum.imag.square()
+
+
 def band_centres_hz(num_bands: int, top_hz: float) -> torch.Tensor:
     """Return centre frequencies [num_bands], ascending from 50 Hz, even on the scale of bandwidths (Slaney 1993)."""
     offset_hz = _EAR_Q * _MIN_BANDWIDTH_HZ
     step = math.log((_LOWEST_HZ + offset_hz) / (top_hz + offset_hz)) / num_bands
     return (torch.exp(torch.arange(num_bands, 0, -1, dtype=torch.float64) * step) * (top_hz + offset_hz)) - offset_hz
+
+
+def _frame_samples(sample_rate: int) -> int:
+    return round(sample_rate * _FRAME_SECONDS)

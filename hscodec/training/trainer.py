@@ -92,13 +92,23 @@ class Trainer:
     def start_from(self, path: Path) -> None:
         """Take the averaged weights of another run's checkpoint as first weights; a checkpoint of this run goes first.
 
+        A refinement network of more blocks than the checkpoint's is grown: new blocks are the identity before training.
+
         Raises:
             ModelError: It is not a checkpoint, or of a network of another shape.
         """
         state = load_checkpoint(path, self.device)
-        if state["config"]["hypernetwork"] != asdict(self.config)["hypernetwork"]:
+        wanted, found = asdict(self.config)["hypernetwork"], state["config"]["hypernetwork"]
+        missing_blocks = range(found["refine_blocks"], wanted["refine_blocks"])
+        if found != wanted and (found | {"refine_blocks": wanted["refine_blocks"]} != wanted or not missing_blocks):
             raise ModelError(f"{path} holds a network of another shape than the configuration")
-        self.network.load_state_dict(state["average"]["weights"])
+        new_blocks = {
+            name: value
+            for index in missing_blocks
+            for name, value in self.network.state_dict().items()
+            if name.startswith(f"refinement.blocks.{index}.")
+        }
+        self.network.load_state_dict(state["average"]["weights"] | new_blocks)
         self.average = WeightAverage(self.network, self.config.optimizer.average_decay)
 
     def run(self, report: Callable[[Progress], None] | None = None) -> None:
@@ -233,7 +243,8 @@ class Trainer:
         seconds = theta.shape[1] / 50
         latent_kbps = output.latent_bits / seconds / 1000
         weight_kbps = output.weight_bits / seconds / 1000
-        distortion, terms = self.distortion(reference, estimate)
+        is_speech = torch.from_numpy(batch.is_speech).to(self.device)
+        distortion, terms = self.distortion(reference, estimate, is_speech)
         above = level - self.config.hypernetwork.level(PIVOT_QUALITY)
         slope = torch.where(above > 0, weights.rate_slope_above, weights.rate_slope)
         price = weights.rate * torch.exp(-slope * above)

@@ -195,6 +195,23 @@ def test_a_run_may_start_from_another(config, trained, tmp_path):
         assert torch.equal(weight, trained.average.weights[name]), name
     trainer.run()
     assert trainer.step == 3
-    other_shape = replace(config, hypernetwork=replace(SHAPE, width=16))
-    with pytest.raises(ModelError, match="another shape"):
-        Trainer(other_shape, tmp_path / "third", device=CPU).start_from(path)
+    for other in (replace(SHAPE, width=16), replace(SHAPE, refine_blocks=2, width=16)):
+        with pytest.raises(ModelError, match="another shape"):
+            Trainer(replace(config, hypernetwork=other), tmp_path / "third", device=CPU).start_from(path)
+
+
+def test_refinement_grows_without_a_change_of_sound(config, trained, tmp_path):
+    path = tmp_path / "other.pt"
+    path.write_bytes(trained.checkpoint_path.read_bytes())
+    deeper = Trainer(replace(config, hypernetwork=replace(SHAPE, refine_blocks=3)), tmp_path / "next", device=CPU)
+    deeper.start_from(path)
+    network = type(trained.network)(SHAPE)
+    network.load_state_dict(trained.average.weights)
+    theta = 0.01 * torch.randn(1, 8, SHAPE.num_weights, generator=torch.Generator().manual_seed(0))
+    quality, mask = torch.tensor([5.0]), torch.ones(1, 1, SHAPE.num_weights)
+    with torch.no_grad():
+        torch.testing.assert_close(deeper.network(theta, quality, mask).theta, network(theta, quality, mask).theta)
+    deeper.run()
+    assert deeper.step == 3
+    with pytest.raises(ModelError, match="another shape"):  # nothing is cut off
+        Trainer(config, tmp_path / "third", device=CPU).start_from(deeper.checkpoint_path)
