@@ -83,6 +83,37 @@ class LossConfig:
 
 
 @dataclass(frozen=True)
+class AdversarialConfig:
+    """Discriminators that train against the codec.
+
+    Attributes:
+        weight: Weight of deceiving them; at 0 there are none.
+        feature_weight: Weight of the distance between the features that original and decoded sound evoke in them.
+        fft_samples: FFT lengths, one discriminator for each.
+        width: Channels of their hidden layers.
+        learning_rate: Their learning rate.
+        max_gradient_norm: Their gradients are clipped to this norm.
+        start_step: They learn from the beginning, and are listened to from this step on.
+    """
+
+    weight: float = 0.0
+    feature_weight: float = 0.5
+    fft_samples: tuple[int, ...] = (2048, 1024, 512)
+    width: int = 32
+    learning_rate: float = 3e-4
+    max_gradient_norm: float = 1.0
+    start_step: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.weight, self.feature_weight, self.start_step) < 0:
+            raise ConfigError("adversarial: weight, feature_weight and start_step must not be negative")
+        if self.width < 1 or min(self.fft_samples, default=0) < 64:
+            raise ConfigError("adversarial: width must be at least 1, fft_samples at least one length of at least 64")
+        if self.learning_rate <= 0 or self.max_gradient_norm <= 0:
+            raise ConfigError("adversarial: learning_rate and max_gradient_norm must be greater than 0")
+
+
+@dataclass(frozen=True)
 class OptimizerConfig:
     """AdamW, gradient clipping and the length of the run.
 
@@ -127,6 +158,7 @@ class TrainingConfig:
         hypernetwork: Its shape.
         data: Where audio comes from.
         loss: Weights of the loss terms.
+        adversarial: Discriminators, off by default.
         optimizer: AdamW and the length of the run.
         seed: Seed of the first weights and of the draw of crops.
         checkpoint_minutes: Time between two checkpoints.
@@ -137,6 +169,7 @@ class TrainingConfig:
     hypernetwork: HypernetworkConfig = field(default_factory=HypernetworkConfig)
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(minutes=90.0))
     seed: int = 0
     checkpoint_minutes: float = 5.0
@@ -151,6 +184,7 @@ _TABLES: dict[str, type] = {
     "hypernetwork": HypernetworkConfig,
     "data": DataConfig,
     "loss": LossConfig,
+    "adversarial": AdversarialConfig,
     "optimizer": OptimizerConfig,
 }
 

@@ -16,6 +16,7 @@ from torch import nn
 from hscodec.errors import ModelError
 from hscodec.inr.lapped import LappedSiren
 from hscodec.model import Hypernetwork
+from hscodec.training.adversarial import Adversary
 from hscodec.training.config import TrainingConfig
 from hscodec.training.data import SAMPLE_RATE, Batch, CropSampler, load_shards
 from hscodec.training.distortion import Distortion
@@ -63,6 +64,7 @@ class Trainer:
         self.device = device
         self.network = Hypernetwork(config.hypernetwork).to(device)
         self.distortion = Distortion(config.loss, SAMPLE_RATE).to(device)
+        self.adversary = Adversary(config.adversarial, device) if config.adversarial.weight else None
         self.target = LappedSiren(config.hypernetwork.num_weights)
         optimizer = config.optimizer
         self.optimizer = torch.optim.AdamW(
@@ -163,6 +165,7 @@ class Trainer:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state(),
+            "adversary": self.adversary.state() if self.adversary else None,
             "step": self.step,
             "seconds": self.seconds,
             "is_finished": self.is_finished,
@@ -187,6 +190,8 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.load(state["average"])
+        if self.adversary and state.get("adversary"):  # they may join a run that began without them
+            self.adversary.load(state["adversary"])
         self.step, self.seconds, self.figures = state["step"], state["seconds"], state["figures"]
         self.is_finished = state.get("is_finished", False)
         torch.set_rng_state(state["random"].cpu())
@@ -212,7 +217,10 @@ class Trainer:
             group["lr"] = learning_rate(
                 optimizer.learning_rate, self.step, self.fraction, warmup_steps=optimizer.warmup_steps
             )
-        loss, figures = self._loss(batch)
+        reference, estimate, rate, figures = self._forward(batch)
+        distortion, terms = self._distortion(reference, estimate, batch)
+        loss = distortion + rate
+        figures = {"loss": loss, **terms, **figures}
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), optimizer.max_gradient_norm)
@@ -223,19 +231,22 @@ class Trainer:
             return
         self.optimizer.step()
         self.average.update(self.network)
+        if self.adversary:
+            with self._autocast():
+                figures["hinge"] = self.adversary.learn(reference, estimate)
         for name, value in figures.items():
-            self.figures[name] = self.figures.get(name, 0.0) * _SMOOTHING + (1 - _SMOOTHING) * value.item()
+            self.figures[name] = self.figures.get(name, 0.0) * _SMOOTHING + (1 - _SMOOTHING) * value.detach().item()
 
-    def _loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def _forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the batch as it can be compared, what comes back of it, the price of its rate, and rates to report."""
         weights = self.config.loss
         samples = torch.from_numpy(batch.samples).to(self.device)
         counts = torch.from_numpy(batch.num_weights).to(self.device)
         quality = torch.rand(len(samples), device=self.device) * 10
-        level = self.config.hypernetwork.level(quality)
         mask = (torch.arange(self.target.num_weights, device=self.device) < counts[:, None])[:, None, :].float()
 
         theta = self.target.analyze(samples, SAMPLES_PER_HOP)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=_has_fast_bfloat16(self.device)):
+        with self._autocast():
             output = self.network(theta, quality, mask)
         estimate = self.target.synthesize(output.theta, SAMPLES_PER_HOP)
         reference = samples[:, SAMPLES_PER_HOP:-SAMPLES_PER_HOP]
@@ -243,20 +254,27 @@ class Trainer:
         seconds = theta.shape[1] / 50
         latent_kbps = output.latent_bits / seconds / 1000
         weight_kbps = output.weight_bits / seconds / 1000
-        is_speech = torch.from_numpy(batch.is_speech).to(self.device)
-        distortion, terms = self.distortion(reference, estimate, is_speech)
-        above = level - self.config.hypernetwork.level(PIVOT_QUALITY)
+        hypernetwork = self.config.hypernetwork
+        above = hypernetwork.level(quality) - hypernetwork.level(PIVOT_QUALITY)
         slope = torch.where(above > 0, weights.rate_slope_above, weights.rate_slope)
         price = weights.rate * torch.exp(-slope * above)
         rate = (price * (latent_kbps + weight_kbps)).mean()
-        loss = distortion + rate
-        figures = {
-            "loss": loss,
-            **terms,
-            "weight_kbps": weight_kbps.mean(),
-            "latent_kbps": latent_kbps.mean(),
-        }
-        return loss, {name: value.detach() for name, value in figures.items()}
+        figures = {"weight_kbps": weight_kbps.detach().mean(), "latent_kbps": latent_kbps.detach().mean()}
+        return reference, estimate, rate, figures
+
+    def _distortion(
+        self, reference: torch.Tensor, estimate: torch.Tensor, batch: Batch
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        is_speech = torch.from_numpy(batch.is_speech).to(self.device)
+        total, terms = self.distortion(reference, estimate, is_speech)
+        if self.adversary and self.step >= self.config.adversarial.start_step:
+            with self._autocast():
+                deception, more_terms = self.adversary.distortion(reference, estimate)
+            total, terms = total + deception, terms | more_terms
+        return total, terms
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=_has_fast_bfloat16(self.device))
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:

@@ -6,7 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hscodec.hypernet.config import HypernetworkConfig
+from hscodec.training.config import DataConfig, OptimizerConfig, TrainingConfig
+
 RATE = 48_000
+TINY = HypernetworkConfig(
+    latent_channels=4,
+    width=8,
+    encoder_blocks=1,
+    decoder_blocks=1,
+    scale_width=8,
+    refine_width=8,
+    refine_blocks=1,
+    refine_kernel=3,
+)
 
 
 def _write_corpus(folder: Path, *shards: dict) -> Path:
@@ -39,4 +52,16 @@ def corpus(tmp_path_factory):
         {"name": "song", "kind": "music", "bandwidth_hz": 24_000},
         {"name": "bang", "kind": "effects", "bandwidth_hz": 22_050},
         {"name": "held", "role": "eval"},
+    )
+
+
+@pytest.fixture
+def config(corpus):
+    """Return a run of three steps of a tiny network."""
+    return TrainingConfig(
+        name="test",
+        hypernetwork=TINY,
+        data=DataConfig(corpus=str(corpus), batch_size=2, crop_segments=16),
+        optimizer=OptimizerConfig(steps=3, warmup_steps=1, scale_steps=2),
+        log_steps=1,
     )

@@ -12,7 +12,9 @@ def test_fit_lowers_the_rate_and_touches_nothing_else(tiny_network):
     network = copy.deepcopy(tiny_network).requires_grad_(True)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     random = np.random.default_rng(0)
-    batch = Batch(0.1 * random.standard_normal((2, 17 * 960)).astype(np.float32), np.array([960, 320]), np.array([True, False]))
+    batch = Batch(
+        0.1 * random.standard_normal((2, 17 * 960)).astype(np.float32), np.array([960, 320]), np.array([True, False])
+    )
 
     def rate_kbps() -> float:
         torch.manual_seed(0)  # the same qualities

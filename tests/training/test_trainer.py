@@ -6,34 +6,12 @@ import pytest
 import torch
 
 from hscodec.errors import ModelError
-from hscodec.hypernet.config import HypernetworkConfig
 from hscodec.registry import load_model
-from hscodec.training.config import DataConfig, LossConfig, OptimizerConfig, TrainingConfig
+from hscodec.training.config import LossConfig, OptimizerConfig
 from hscodec.training.export import export_checkpoint, model_bytes
 from hscodec.training.trainer import Trainer, load_checkpoint
 
 CPU = torch.device("cpu")
-SHAPE = HypernetworkConfig(
-    latent_channels=4,
-    width=8,
-    encoder_blocks=1,
-    decoder_blocks=1,
-    scale_width=8,
-    refine_width=8,
-    refine_blocks=1,
-    refine_kernel=3,
-)
-
-
-@pytest.fixture
-def config(corpus):
-    return TrainingConfig(
-        name="test",
-        hypernetwork=SHAPE,
-        data=DataConfig(corpus=str(corpus), batch_size=2, crop_segments=16),
-        optimizer=OptimizerConfig(steps=3, warmup_steps=1, scale_steps=2),
-        log_steps=1,
-    )
 
 
 @pytest.fixture
@@ -101,7 +79,7 @@ def test_same_seed_same_run(config, tmp_path, trained):
 
 
 def test_a_checkpoint_of_another_shape_is_refused(config, trained):
-    other = replace(config, hypernetwork=replace(SHAPE, width=16))
+    other = replace(config, hypernetwork=replace(config.hypernetwork, width=16))
     with pytest.raises(ModelError, match="another shape"):
         Trainer(other, trained.folder, device=CPU).resume()
 
@@ -132,7 +110,7 @@ def test_a_step_without_a_finite_gradient_is_skipped(config, tmp_path, caplog):
     assert "not finite" in caplog.text
 
 
-def test_an_exported_model_loads(trained, tmp_path):
+def test_an_exported_model_loads(config, trained, tmp_path):
     path = tmp_path / "mine.safetensors"
     entry = export_checkpoint(trained.checkpoint_path, path)
     assert entry.name == "mine"
@@ -141,7 +119,7 @@ def test_an_exported_model_loads(trained, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HSCODEC_MODELS", str(tmp_path))
         model = load_model("mine")
-    assert model.config == SHAPE
+    assert model.config == config.hypernetwork
     averaged = trained.average.weights
     for name, weight in model.network(CPU).state_dict().items():
         torch.testing.assert_close(weight, averaged[name], rtol=1e-3, atol=1e-6)
@@ -149,10 +127,10 @@ def test_an_exported_model_loads(trained, tmp_path):
     assert export_checkpoint(trained.checkpoint_path, again).sha256 == entry.sha256
 
 
-def test_a_checkpoint_of_another_version_cannot_be_exported(trained, tmp_path):
+def test_a_checkpoint_of_another_version_cannot_be_exported(config, trained, tmp_path):
     state = load_checkpoint(trained.checkpoint_path, CPU)
     for change in ({"width": 9}, {"depth": 3}):
-        torch.save(state | {"config": {"hypernetwork": asdict(SHAPE) | change}}, tmp_path / "a.pt")
+        torch.save(state | {"config": {"hypernetwork": asdict(config.hypernetwork) | change}}, tmp_path / "a.pt")
         with pytest.raises(ModelError, match="another version"):
             export_checkpoint(tmp_path / "a.pt", tmp_path / "a.safetensors")
     assert not (tmp_path / "a.safetensors").exists()
@@ -195,7 +173,7 @@ def test_a_run_may_start_from_another(config, trained, tmp_path):
         assert torch.equal(weight, trained.average.weights[name]), name
     trainer.run()
     assert trainer.step == 3
-    for other in (replace(SHAPE, width=16), replace(SHAPE, refine_blocks=2, width=16)):
+    for other in (replace(config.hypernetwork, width=16), replace(config.hypernetwork, refine_blocks=2, width=16)):
         with pytest.raises(ModelError, match="another shape"):
             Trainer(replace(config, hypernetwork=other), tmp_path / "third", device=CPU).start_from(path)
 
@@ -203,12 +181,14 @@ def test_a_run_may_start_from_another(config, trained, tmp_path):
 def test_refinement_grows_without_a_change_of_sound(config, trained, tmp_path):
     path = tmp_path / "other.pt"
     path.write_bytes(trained.checkpoint_path.read_bytes())
-    deeper = Trainer(replace(config, hypernetwork=replace(SHAPE, refine_blocks=3)), tmp_path / "next", device=CPU)
+    deeper = Trainer(
+        replace(config, hypernetwork=replace(config.hypernetwork, refine_blocks=3)), tmp_path / "next", device=CPU
+    )
     deeper.start_from(path)
-    network = type(trained.network)(SHAPE)
+    network = type(trained.network)(config.hypernetwork)
     network.load_state_dict(trained.average.weights)
-    theta = 0.01 * torch.randn(1, 8, SHAPE.num_weights, generator=torch.Generator().manual_seed(0))
-    quality, mask = torch.tensor([5.0]), torch.ones(1, 1, SHAPE.num_weights)
+    theta = 0.01 * torch.randn(1, 8, config.hypernetwork.num_weights, generator=torch.Generator().manual_seed(0))
+    quality, mask = torch.tensor([5.0]), torch.ones(1, 1, config.hypernetwork.num_weights)
     with torch.no_grad():
         torch.testing.assert_close(deeper.network(theta, quality, mask).theta, network(theta, quality, mask).theta)
     deeper.run()
