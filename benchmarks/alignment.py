@@ -14,21 +14,25 @@ _STEPS_PER_SAMPLE = 16
 def align(reference: Samples, degraded: Samples, sample_rate: int) -> tuple[Samples, float]:
     """Shift a decoded clip by the delay within `MAX_DELAY_SECONDS` that makes it correlate best with the original.
 
+    All channels are shifted alike: the correlations of the channels are added up, in which, unlike in a mix of the
+    channels, opposite signals do not cancel and silent ones have no say.
+
     Args:
         reference: The original.
         degraded: The decoded clip.
         sample_rate: Rate of both (Hz).
 
     Shape:
-        reference, degraded: [T]
-        returns: [T]
+        reference, degraded: [C, T]
+        returns: [C, T]
 
     Returns:
         The shifted clip, and the delay that was taken out (seconds, in steps of 1/16 sample; positive where the
         decoded clip was late).
     """
-    size = 1 << (reference.size + sample_rate // 1000).bit_length()  # padding: nothing wraps around
-    cross = np.conj(np.fft.rfft(reference, size)) * (spectrum := np.fft.rfft(degraded, size))
+    size = 1 << (reference.shape[1] + sample_rate // 1000).bit_length()  # padding: nothing wraps around
+    spectra = np.fft.rfft(degraded, size)
+    cross = np.sum(np.conj(np.fft.rfft(reference, size)) * spectra, axis=0)
     most = int(MAX_DELAY_SECONDS * sample_rate)
     whole = np.roll(np.fft.irfft(cross, size), most)[: 2 * most + 1].argmax() - most
     steps = np.arange(-_STEPS_PER_SAMPLE, _STEPS_PER_SAMPLE + 1) / _STEPS_PER_SAMPLE + whole
@@ -36,7 +40,7 @@ def align(reference: Samples, degraded: Samples, sample_rate: int) -> tuple[Samp
     delay = float(steps[np.argmax(correlation)])
     if delay == 0 or max(correlation) <= 0:
         return degraded, 0.0
-    shifted = np.fft.irfft(spectrum * _advance(size, delay), size)[: degraded.size]
+    shifted = np.fft.irfft(spectra * _advance(size, delay), size)[:, : degraded.shape[1]]
     return shifted.astype(np.float32), delay / sample_rate
 
 

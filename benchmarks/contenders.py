@@ -12,22 +12,25 @@ from numpy.typing import NDArray
 from hscodec.registry import DEFAULT_MODEL, load_model
 
 Samples = NDArray[np.float32]
+"""Sound of shape [C, T], full scale 1.0; a mono clip has one channel."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """One mono clip as a codec stores it.
+    """One clip as a codec stores it, all channels in one file.
 
     Args:
         blob: The file, complete: what a disk would hold.
         payload_bytes: The part of it that is not container, at most `len(blob)`.
         sample_rate: Rate of the clip that was encoded (Hz), which is also the rate wanted back.
+        num_channels: Channels of that clip, which are also those wanted back.
         num_samples: Length of that clip, which is also the length wanted back.
     """
 
     blob: bytes
     payload_bytes: int
     sample_rate: int
+    num_channels: int
     num_samples: int
 
     @property
@@ -36,7 +39,7 @@ class Encoded:
         return len(self.blob)
 
     def kbps(self, num_bytes: int) -> float:
-        """Return `num_bytes` over the duration of the clip, in kbit/s."""
+        """Return `num_bytes` over the duration of the clip, in kbit/s: of all channels together."""
         return num_bytes * 8 / (self.num_samples / self.sample_rate) / 1000
 
 
@@ -56,15 +59,15 @@ class Contender(Protocol):
         ...
 
     def encode(self, samples: Samples, sample_rate: int, setting: float) -> Encoded:
-        """Encode one mono clip.
+        """Encode one clip.
 
         Args:
             samples: The clip, full scale 1.0.
             sample_rate: Its rate (Hz).
-            setting: One point of the curve.
+            setting: One point of the curve; a bitrate is that of all channels together.
 
         Shape:
-            samples: [T]
+            samples: [C, T], C 1 or 2
         """
         ...
 
@@ -72,7 +75,7 @@ class Contender(Protocol):
         """Return the decoded clip, aligned with the original and as long.
 
         Shape:
-            returns: [T]
+            returns: [C, T]
         """
         ...
 
@@ -99,23 +102,23 @@ class Hscodec:
         return f"hscodec {hscodec.__version__}, model {self._model.sha256[:16]}"
 
     def encode(self, samples: Samples, sample_rate: int, setting: float) -> Encoded:
-        """Encode one mono clip of shape [T] by way of a float WAV file."""
+        """Encode one clip of shape [C, T] by way of a float WAV file."""
         from hscodec.codec import encode_file
 
         with tempfile.TemporaryDirectory() as folder:
             source, target = Path(folder, "clip.wav"), Path(folder, "clip.hsnd")
-            soundfile.write(source, samples, sample_rate, subtype="FLOAT")
+            soundfile.write(source, samples.T, sample_rate, subtype="FLOAT")
             encode_file(source, target, model=self._model, quality=setting, device=self._device)
             blob = target.read_bytes()
-        return Encoded(blob, len(blob), sample_rate, samples.size)
+        return Encoded(blob, len(blob), sample_rate, *samples.shape)
 
     def decode(self, encoded: Encoded) -> Samples:
-        """Return the decoded clip, shape [T]."""
+        """Return the decoded clip, shape [C, T]."""
         from hscodec.codec import decode_file
 
         with tempfile.TemporaryDirectory() as folder:
             source, target = Path(folder, "clip.hsnd"), Path(folder, "clip.wav")
             source.write_bytes(encoded.blob)
             decode_file(source, target, model=self._model, subtype="FLOAT", device=self._device)
-            samples, _ = soundfile.read(target, dtype="float32")
-        return np.asarray(samples, dtype=np.float32)
+            frames, _ = soundfile.read(target, dtype="float32", always_2d=True)
+        return np.ascontiguousarray(frames.T)

@@ -83,7 +83,7 @@ def _measure_point(plan: Plan, codec: Contender, setting: float, samples: Sample
         "version": codec.version(),
         "setting": setting,
         "sample_rate": sample_rate,
-        "num_samples": samples.size,
+        "num_samples": samples.shape[1],
         "file_bytes": encoded.file_bytes,
         "payload_bytes": encoded.payload_bytes,
         "file_kbps": round(encoded.kbps(encoded.file_bytes), 4),

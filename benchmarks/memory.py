@@ -30,7 +30,7 @@ _WRITE_SECONDS = 60
 
 def write_sound(path: Path, source: Path, *, sample_rate: int, num_channels: int, seconds: float) -> None:
     """Write a WAV file of `seconds`: a file's sound over and over, shifted between channels."""
-    minute = tiled(source, sample_rate, _WRITE_SECONDS)
+    (minute,) = tiled(source, sample_rate, _WRITE_SECONDS)
     channels = np.stack([np.roll(minute, 7919 * channel) for channel in range(num_channels)], axis=1)
     left = round(seconds * sample_rate)
     with soundfile.SoundFile(path, "w", sample_rate, num_channels, "PCM_16", format="WAV") as file:

@@ -1,4 +1,4 @@
-"""Opus, MP3 and AAC by way of PyAV, whose wheels carry the encoders: mono, delays compensated, at their best effort."""
+"""Opus, MP3 and AAC by way of PyAV, whose wheels carry the encoders: delays compensated, at their best effort."""
 
 import ctypes
 import importlib
@@ -18,8 +18,11 @@ MP3_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 4
 AAC_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 64_000, 88_200, 96_000)
 
 # Below 48 kbit/s LAME itself leaves 44.1 and 48 kHz for 24 kHz or less, and MPEG-1 has no bitrate below 32 kbit/s.
-_HALF_RATE_BELOW_KBPS = 48
+# Those are figures for mono: two channels count with half their common bitrate.
+_HALF_RATE_BELOW_KBPS_PER_CHANNEL = 48
 _HALF_RATE_HZ = 24_000
+
+_LAYOUTS = {1: "mono", 2: "stereo"}
 
 
 class Opus:
@@ -44,13 +47,13 @@ class Opus:
         return f"{_libopus_version()} {self._application}"
 
     def encode(self, samples: Samples, sample_rate: int, setting: float) -> Encoded:
-        """Encode one mono clip of shape [T] at about `setting` kbit/s."""
+        """Encode one clip of shape [C, T] at about `setting` kbit/s."""
         options = {"application": self._application, "vbr": "on", "compression_level": "10", "frame_duration": "20"}
         rate_hz = sample_rate if sample_rate in OPUS_RATES_HZ else 48_000
         return _encode(samples, sample_rate, rate_hz, "libopus", "ogg", setting, options)
 
     def decode(self, encoded: Encoded) -> Samples:
-        """Return the decoded clip, shape [T]."""
+        """Return the decoded clip, shape [C, T]."""
         return _decode(encoded, "libopus")
 
 
@@ -71,13 +74,13 @@ class Mp3:
         return _libavcodec_version()
 
     def encode(self, samples: Samples, sample_rate: int, setting: float) -> Encoded:
-        """Encode one mono clip of shape [T] at about `setting` kbit/s."""
-        rate_hz = _coding_rate(sample_rate, setting, MP3_RATES_HZ)
+        """Encode one clip of shape [C, T] at about `setting` kbit/s."""
+        rate_hz = _coding_rate(sample_rate, setting / samples.shape[0], MP3_RATES_HZ)
         options = {"abr": "1", "compression_level": "0"}
         return _encode(samples, sample_rate, rate_hz, "libmp3lame", "mp3", setting, options)
 
     def decode(self, encoded: Encoded) -> Samples:
-        """Return the decoded clip, shape [T]."""
+        """Return the decoded clip, shape [C, T]."""
         return _decode(encoded)
 
 
@@ -101,17 +104,17 @@ class Aac:
         return _libavcodec_version()
 
     def encode(self, samples: Samples, sample_rate: int, setting: float) -> Encoded:
-        """Encode one mono clip of shape [T] at about `setting` kbit/s."""
-        rate_hz = _coding_rate(sample_rate, setting, AAC_RATES_HZ)
+        """Encode one clip of shape [C, T] at about `setting` kbit/s."""
+        rate_hz = _coding_rate(sample_rate, setting / samples.shape[0], AAC_RATES_HZ)
         return _encode(samples, sample_rate, rate_hz, "aac", "ipod", setting, {"aac_coder": "fast"})
 
     def decode(self, encoded: Encoded) -> Samples:
-        """Return the decoded clip, shape [T]."""
+        """Return the decoded clip, shape [C, T]."""
         return _decode(encoded)
 
 
-def _coding_rate(sample_rate: int, kbps: float, rates_hz: tuple[int, ...]) -> int:
-    wanted_hz = min(sample_rate, _HALF_RATE_HZ) if kbps < _HALF_RATE_BELOW_KBPS else sample_rate
+def _coding_rate(sample_rate: int, kbps_per_channel: float, rates_hz: tuple[int, ...]) -> int:
+    wanted_hz = min(sample_rate, _HALF_RATE_HZ) if kbps_per_channel < _HALF_RATE_BELOW_KBPS_PER_CHANNEL else sample_rate
     return min((rate_hz for rate_hz in rates_hz if rate_hz >= wanted_hz), default=rates_hz[-1])
 
 
@@ -119,18 +122,20 @@ def _encode(
     samples: Samples, sample_rate: int, rate_hz: int, codec: str, container: str, kbps: float, options: dict[str, str]
 ) -> Encoded:
     av = _av()
+    layout = _LAYOUTS[samples.shape[0]]
     file, payload_bytes = io.BytesIO(), 0
     with av.open(file, "w", format=container) as output:
-        stream: Any = output.add_stream(codec, rate=rate_hz, layout="mono", options=options)
+        stream: Any = output.add_stream(codec, rate=rate_hz, layout=layout, options=options)
         stream.bit_rate = round(kbps * 1000)
         if codec == "libopus":
             stream.codec_context.format = "flt"  # its default, 16 bits, would round the input
-        frame = av.AudioFrame.from_ndarray(resample(samples[None], sample_rate, rate_hz), format="flt", layout="mono")
+        planes = np.ascontiguousarray(resample(samples, sample_rate, rate_hz))
+        frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)  # PyAV makes what the codec takes
         frame.sample_rate, frame.pts = rate_hz, 0
         for packet in [*stream.encode(frame), *stream.encode(None)]:
             payload_bytes += packet.size
             output.mux(packet)
-    return Encoded(file.getvalue(), payload_bytes, sample_rate, samples.size)
+    return Encoded(file.getvalue(), payload_bytes, sample_rate, *samples.shape)
 
 
 def _decode(encoded: Encoded, decoder: str | None = None) -> Samples:
@@ -141,14 +146,20 @@ def _decode(encoded: Encoded, decoder: str | None = None) -> Samples:
         if decoder is not None:
             context = av.CodecContext.create(decoder, "r")
             context.extradata = stream.codec_context.extradata
-            context.sample_rate, context.layout = 48_000, "mono"
+            context.sample_rate, context.layout = 48_000, _LAYOUTS[encoded.num_channels]
             context.options = {"request_sample_fmt": "flt"}  # its default, 16 bits, clips and rounds
         # The demuxer marks what the encoder's delay and padding added, and the decoder drops it.
-        frames = [frame.to_ndarray().ravel() for packet in source.demux(stream) for frame in context.decode(packet)]
-        nothing = np.zeros(0, dtype=np.float32)  # FFmpeg's AAC encoder drops clips of a few samples
-        decoded = resample(np.concatenate([nothing, *frames])[None], context.sample_rate, encoded.sample_rate)[0]
-    missing = max(0, encoded.num_samples - decoded.size)
-    return np.pad(decoded, (0, missing))[: encoded.num_samples]
+        blocks = [_planar(frame) for packet in source.demux(stream) for frame in context.decode(packet)]
+        nothing = np.zeros((encoded.num_channels, 0), np.float32)  # FFmpeg's AAC encoder drops clips of a few samples
+        decoded = resample(np.concatenate([nothing, *blocks], axis=1), context.sample_rate, encoded.sample_rate)
+    missing = max(0, encoded.num_samples - decoded.shape[1])
+    return np.pad(decoded, ((0, 0), (0, missing)))[:, : encoded.num_samples]
+
+
+def _planar(frame: Any) -> Samples:
+    # libopus interleaves its channels, [1, T * C]; the decoders of MP3 and AAC keep them apart, [C, T].
+    samples = frame.to_ndarray()
+    return samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
 
 
 def _av() -> ModuleType:

@@ -13,7 +13,7 @@ import click
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run from a checkout that is not installed
 
 from benchmarks import provenance
-from benchmarks.clips import corpus_sha256, find_clips
+from benchmarks.clips import Channels, corpus_sha256, find_clips
 from benchmarks.measure import CODECS, Plan, contenders, run
 from benchmarks.options import ListOf
 from benchmarks.results import Results
@@ -36,6 +36,7 @@ from hscodec.registry import DEFAULT_MODEL
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Take the first so many of each clip.")
 @click.option("--limit", type=click.IntRange(min=1), help="Take the first so many files of each folder.")
 @click.option("--mono", is_flag=True, help="Mix channels instead of measuring each.")
+@click.option("--stereo", is_flag=True, help="Code the first two channels as one file; mono files are skipped.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default="rd.json", show_default=True)
 def main(
@@ -52,16 +53,20 @@ def main(
     seconds: float | None,
     limit: int | None,
     mono: bool,
+    stereo: bool,
     jobs: int,
     out: Path,
 ) -> None:
     """Measure codecs on the audio files below FOLDERS."""
+    if mono and stereo:
+        raise click.UsageError("--mono and --stereo exclude each other")
     settings = {"hscodec": qualities, "opus": opus_kbps, "mp3": mp3_kbps, "aac": aac_kbps}
     chosen = tuple((name, settings[name]) for name in codecs)
     plan = Plan(chosen, metrics, cast(Literal["speech", "music"], kind), seconds, model, device)
+    channels: Channels = "mono" if mono else "stereo" if stereo else "each"
     try:
-        clips = find_clips(folders, limit=limit, mono=mono)
-        results = Results(out, {"seconds": seconds, "kind": kind, "mono": mono})
+        clips = find_clips(folders, limit=limit, channels=channels)
+        results = Results(out, {"seconds": seconds, "kind": kind, "mono": mono, "stereo": stereo})
         versions = {codec.name: codec.version() for codec in contenders(plan)}
         corpus = {"clips": len(clips), "sha256": corpus_sha256(clips)}
         results.start_run(provenance.collect(codecs=versions, corpus=corpus))

@@ -11,13 +11,16 @@ from hscodec.errors import HscodecError
 Row = dict[str, Any]
 SCHEMA = 1
 
+_OPTIONS_ADDED = {"stereo": False}
+"""What files that were written before these options existed were measured with."""
+
 
 class Results:
     """Rows that were measured already, and room for more.
 
     Args:
         path: The JSON file; it is read if it exists.
-        options: What all rows must have in common (seconds, kind, mono). A file with other options is refused.
+        options: What all rows must have in common (seconds, kind, mono, stereo). A file with other options is refused.
 
     Raises:
         HscodecError: The file is not such a file, or was measured with other options.
@@ -70,7 +73,7 @@ class Results:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Return the content of a results file.
+    """Return the content of a results file, with the options that older files do not name.
 
     Raises:
         HscodecError: It is not JSON, or not of this schema.
@@ -81,7 +84,7 @@ def load(path: Path) -> dict[str, Any]:
         raise HscodecError(f"cannot read the results in {path}: {error}") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise HscodecError(f"{path} does not hold results of schema {SCHEMA}")
-    return content
+    return {**content, "options": {**_OPTIONS_ADDED, **content["options"]}}
 
 
 def _key(row: Row) -> tuple[Any, ...]:

@@ -48,7 +48,7 @@ def check(source: Path, model: Model, quality: float, folder: Path) -> dict[str,
 def main(folders: tuple[Path, ...], qualities: tuple[float, ...], model: str, out: Path) -> None:
     """Check the round trip of all audio files below FOLDERS."""
     loaded = load_model(model)
-    clips = find_clips(folders, mono=True)
+    clips = find_clips(folders, channels="mono")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for clip in clips:

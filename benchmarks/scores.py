@@ -36,6 +36,10 @@ METRICS = {
 def score(name: str, reference: Samples, degraded: Samples, sample_rate: int, *, kind: str) -> float | None:
     """Return one metric of a decoded clip, None where it is not defined or infinite.
 
+    With several channels it is the mean of the channels' scores, each channel compared by itself. A channel of which
+    the original has no score even against itself, for example a silent one, is left out; one that a codec lost is not,
+    lest the loss go unseen.
+
     Args:
         name: A key of `METRICS`.
         reference: The original clip.
@@ -44,24 +48,34 @@ def score(name: str, reference: Samples, degraded: Samples, sample_rate: int, *,
         kind: `"speech"` or `"music"`: ViSQOL has a mode for each.
 
     Shape:
-        reference, degraded: [T]
+        reference, degraded: [C, T]
     """
+    values: list[float] = []
+    for original, decoded in zip(reference, degraded, strict=True):
+        value = _channel_score(name, original, decoded, sample_rate, kind=kind)
+        if not (math.isnan(value) and math.isnan(_channel_score(name, original, original, sample_rate, kind=kind))):
+            values.append(value)
+    mean = sum(values) / len(values) if values else math.nan
+    return round(mean, 6) if math.isfinite(mean) else None
+
+
+def _channel_score(name: str, reference: Samples, degraded: Samples, sample_rate: int, *, kind: str) -> float:
+    """Return one metric of one channel, [T], `nan` where it is not defined."""
     match name:
         case "pesq":
-            value = perceptual.pesq_wb(reference, degraded, sample_rate)
+            return perceptual.pesq_wb(reference, degraded, sample_rate)
         case "stoi":
-            value = perceptual.stoi(reference, degraded, sample_rate)
+            return perceptual.stoi(reference, degraded, sample_rate)
         case "si_sdr":
-            value = waveform.si_sdr_db(reference, degraded)
+            return waveform.si_sdr_db(reference, degraded)
         case "snr":
-            value = waveform.snr_db(reference, degraded)
+            return waveform.snr_db(reference, degraded)
         case "psnr":
-            value = waveform.psnr_db(reference, degraded)
+            return waveform.psnr_db(reference, degraded)
         case "lsd":
-            value = spectral.log_spectral_distance(reference, degraded, sample_rate)
+            return spectral.log_spectral_distance(reference, degraded, sample_rate)
         case "visqol":
             mode = "speech" if kind == "speech" else "audio"
-            value = perceptual.visqol(reference, degraded, sample_rate, mode=mode)
+            return perceptual.visqol(reference, degraded, sample_rate, mode=mode)
         case _:
             raise ValueError(f"unknown metric {name!r}; there are {', '.join(METRICS)}")
-    return round(value, 6) if math.isfinite(value) else None

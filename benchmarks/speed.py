@@ -37,11 +37,11 @@ def tiled(source: Path, sample_rate: int, seconds: float) -> Samples:
         seconds: Length wanted.
 
     Shape:
-        returns: [round(seconds * sample_rate)]
+        returns: [1, round(seconds * sample_rate)]
     """
     samples, source_rate = soundfile.read(source, dtype="float32", always_2d=True)
-    mono = resample(samples.mean(axis=1)[None], source_rate, sample_rate)[0]
-    return np.resize(mono, round(seconds * sample_rate))
+    mono = resample(samples.mean(axis=1)[None], source_rate, sample_rate)
+    return np.resize(mono, (1, round(seconds * sample_rate)))
 
 
 def measure(codec: Contender, samples: Samples, sample_rate: int, *, repeats: int) -> dict[str, Any]:
@@ -54,10 +54,10 @@ def measure(codec: Contender, samples: Samples, sample_rate: int, *, repeats: in
         repeats: How often; the fastest counts, since what else the machine does only ever adds time.
 
     Shape:
-        samples: [T]
+        samples: [C, T]
     """
     setting = codec.settings[0]
-    encoded = codec.encode(samples[: _WARM_UP_SECONDS * sample_rate], sample_rate, setting)
+    encoded = codec.encode(samples[:, : _WARM_UP_SECONDS * sample_rate], sample_rate, setting)
     codec.decode(encoded)
     encode_seconds, decode_seconds = [], []
     for _ in range(repeats):
@@ -67,7 +67,7 @@ def measure(codec: Contender, samples: Samples, sample_rate: int, *, repeats: in
         codec.decode(encoded)
         encode_seconds.append(round(middle - start, 4))
         decode_seconds.append(round(time.perf_counter() - middle, 4))
-    seconds = samples.size / sample_rate
+    seconds = samples.shape[1] / sample_rate
     return {
         "codec": codec.name,
         "version": codec.version(),

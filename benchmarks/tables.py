@@ -45,13 +45,15 @@ def insert(summary: Summary, document: Path, *, at_kbps: tuple[float, ...], anch
 
 
 def _introduction(summary: Summary, anchor: str) -> str:
-    seconds = summary.options["seconds"]
+    seconds, stereo = summary.options["seconds"], summary.options["stereo"]
+    clips = f"{len(summary.clips)} stereo clips" if stereo else f"{len(summary.clips)} clips"
     length = f"the first {seconds:g} s of each" if seconds else "whole files"
+    channels = "rates are of both channels together, scores the mean of the two; " if stereo else ""
     counted = "container bytes not counted for peers" if summary.counted == "payload" else "whole files counted"
     return (
-        f"{len(summary.clips)} clips ({summary.options['kind']}, {length}); mean over clips, each clip's own curve "
-        f"read at the rate in question; {counted}. A number in brackets tells how many clips reach that rate, where "
-        f"not all do. BD-rate: change of rate at equal quality against {anchor}, clip by clip, negative is better."
+        f"{clips} ({summary.options['kind']}, {length}); mean over clips, each clip's own curve read at the rate in "
+        f"question; {channels}{counted}. A number in brackets tells how many clips reach that rate, where not all do. "
+        f"BD-rate: change of rate at equal quality against {anchor}, clip by clip, negative is better."
     )
 
 

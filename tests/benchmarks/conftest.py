@@ -24,6 +24,17 @@ def speech():
     return _speech
 
 
+def _stereo(sample_rate, seconds=2.0):
+    left = _speech(sample_rate, seconds)
+    return np.stack([left, -0.5 * left[::-1]])
+
+
+@pytest.fixture(scope="session")
+def stereo():
+    """A function that makes two channels, [2, T], that differ in content, level and sign: confusing them shows."""
+    return _stereo
+
+
 @pytest.fixture
 def corpus(tmp_path):
     """Two folders: mono files at 16 kHz, and a stereo file in a subfolder beside files that are not audio."""
@@ -32,8 +43,7 @@ def corpus(tmp_path):
     (second / "deep").mkdir(parents=True)
     for index in range(3):
         soundfile.write(first / f"clip-{index}.flac", _speech(16_000, 1.0, index), 16_000)
-    stereo = np.stack([_speech(22_050, 1.0, 3), _speech(22_050, 1.0, 4)], axis=1)
-    soundfile.write(second / "deep" / "stereo.wav", stereo, 22_050, subtype="FLOAT")
+    soundfile.write(second / "deep" / "stereo.wav", _stereo(22_050, 1.0).T, 22_050, subtype="FLOAT")
     (second / "notes.txt").write_text("not audio")
     (second / "empty.wav").write_bytes(b"")
     return first, second

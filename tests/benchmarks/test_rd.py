@@ -27,7 +27,7 @@ class Truncation:
         self.calls += 1
         self._samples, self._levels = samples, 2 ** (setting - 1)
         num_bytes = int(samples.size * setting / 8)
-        return Encoded(bytes(num_bytes + 10), num_bytes, sample_rate, samples.size)
+        return Encoded(bytes(num_bytes + 10), num_bytes, sample_rate, *samples.shape)
 
     def decode(self, encoded):
         return (self._samples * self._levels).round() / self._levels
@@ -121,12 +121,43 @@ def test_crop_limit_and_mix(corpus, codec, tmp_path):
     content = load(out)
     assert [row["clip"] for row in content["rows"][::2]] == ["mixed/deep/stereo", "voices/clip-0"]
     assert [row["num_samples"] for row in content["rows"][::2]] == [11_025, 8000]
-    assert content["options"] == {"seconds": 0.5, "kind": "speech", "mono": True}
+    assert content["options"] == {"seconds": 0.5, "kind": "speech", "mono": True, "stereo": False}
+
+
+def test_stereo_files_are_coded_as_one_and_mono_files_skipped(corpus, codec, tmp_path):
+    out = tmp_path / "rd.json"
+    done = invoke(corpus, out, "--stereo")
+    assert done.exit_code == 0, done.output
+    content = load(out)
+    assert content["options"] == {"seconds": None, "kind": "speech", "mono": False, "stereo": True}
+    assert [row["clip"] for row in content["rows"]] == ["mixed/deep/stereo"] * 2
+    row = content["rows"][0]
+    assert row["num_samples"] == 22_050
+    assert row["payload_kbps"] == pytest.approx(2 * 22.05 * 4, rel=1e-3)
+    assert codec._samples.shape == (2, 22_050)
+    done = invoke(corpus, out)
+    assert done.exit_code == 1 and "use another --out" in done.output
+
+
+def test_a_file_from_before_stereo_is_gone_on_with(corpus, codec, tmp_path):
+    out = tmp_path / "rd.json"
+    invoke(corpus[:1], out)
+    content = json.loads(out.read_text())
+    del content["options"]["stereo"]
+    out.write_text(json.dumps(content))
+    assert invoke(corpus[:1], out).exit_code == 0
+    assert codec.calls == 6
+    assert invoke(corpus[1:], out, "--stereo").exit_code == 1
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(("--metrics", "loudness"), "loudness"), (("--codecs", "flac"), "flac"), (("--opus-kbps", "low"), "numbers")],
+    [
+        (("--metrics", "loudness"), "loudness"),
+        (("--codecs", "flac"), "flac"),
+        (("--opus-kbps", "low"), "numbers"),
+        (("--mono", "--stereo"), "exclude each other"),
+    ],
 )
 def test_bad_options_are_refused(corpus, tmp_path, options, message):
     done = invoke(corpus, tmp_path / "rd.json", *options)
@@ -155,16 +186,17 @@ def test_undefined_scores_are_null(corpus, codec, tmp_path, monkeypatch):
     assert row["scores"] == {"snr": None}
 
 
-def test_real_codecs_and_several_processes(corpus, tmp_path):
+@pytest.mark.parametrize(("option", "num_clips"), [("--mono", 3), ("--stereo", 1)])
+def test_real_codecs_and_several_processes(corpus, tmp_path, option, num_clips):
     pytest.importorskip("av")
     pytest.importorskip("pystoi")
     out = tmp_path / "rd.json"
-    arguments = [str(corpus[0]), "--out", str(out), "--limit", "2", "--metrics", "stoi,si_sdr,lsd", "--jobs", "2"]
-    arguments += ["--codecs", "opus,mp3,aac", "--opus-kbps", "12", "--mp3-kbps", "16", "--aac-kbps", "16"]
+    arguments = [*map(str, corpus), "--out", str(out), "--limit", "2", "--metrics", "stoi,si_sdr,lsd", "--jobs", "2"]
+    arguments += ["--codecs", "opus,mp3,aac", "--opus-kbps", "24", "--mp3-kbps", "32", "--aac-kbps", "32", option]
     done = CliRunner().invoke(rd.main, arguments)
     assert done.exit_code == 0, done.output
     rows = load(out)["rows"]
-    assert [row["codec"] for row in rows] == ["aac", "mp3", "opus"] * 2
+    assert [row["codec"] for row in rows] == ["aac", "mp3", "opus"] * num_clips
     for row in rows:
         assert row["scores"]["stoi"] > 0.6
         assert abs(row["delay_us"]) <= 250

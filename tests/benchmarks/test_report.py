@@ -72,6 +72,19 @@ def test_results_that_cannot_be_compared_are_refused(measured):
         Summary([content([])])
 
 
+def test_files_from_before_stereo_are_not_stereo(measured, tmp_path):
+    old, new, stereo = (tmp_path / name for name in ("old.json", "new.json", "stereo.json"))
+    old.write_text(json.dumps(content(measured)))
+    new.write_text(json.dumps(content(measured, {**OPTIONS, "stereo": False})))
+    stereo.write_text(json.dumps(content(measured, {**OPTIONS, "stereo": True})))
+    assert CliRunner().invoke(report.main, [str(old), str(new)]).exit_code == 0
+    done = CliRunner().invoke(report.main, [str(old), str(stereo)])
+    assert done.exit_code == 1 and "different options" in done.output
+    done = CliRunner().invoke(report.main, [str(stereo)])
+    assert done.output.startswith("2 stereo clips (speech, the first 6 s of each)")
+    assert "rates are of both channels together" in done.output
+
+
 def test_the_table_shows_means_counts_and_bd_rates(measured, tmp_path):
     (tmp_path / "rd.json").write_text(json.dumps(content(measured)))
     done = CliRunner().invoke(report.main, [str(tmp_path / "rd.json"), "--at", "2,8,32"])
@@ -108,9 +121,11 @@ def test_a_file_that_does_not_hold_results_is_reported(tmp_path):
 
 def test_committed_results_can_be_reported():
     folder = report.Path(report.__file__).parent / "results"
-    for path in sorted(folder.glob("*-speech.json")):
+    paths = sorted([*folder.glob("*-speech*.json"), *folder.glob("*-music.json")])
+    assert len(paths) >= 6
+    for path in paths:
         done = CliRunner().invoke(report.main, [str(path)])
-        assert done.exit_code == 0 and "### PESQ-WB" in done.output
+        assert done.exit_code == 0 and "### SI-SDR" in done.output
 
 
 def test_tables_go_between_the_marks_of_a_document(measured, tmp_path):

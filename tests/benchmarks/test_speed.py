@@ -11,8 +11,8 @@ from benchmarks import speed
 def test_a_file_is_resampled_and_repeated_to_length(tmp_path, speech):
     soundfile.write(tmp_path / "clip.wav", speech(16_000, 0.5), 16_000, subtype="FLOAT")
     samples = speed.tiled(tmp_path / "clip.wav", 48_000, 1.2)
-    assert samples.shape == (57_600,) and samples.dtype == np.float32
-    np.testing.assert_array_equal(samples[24_000:48_000], samples[:24_000])
+    assert samples.shape == (1, 57_600) and samples.dtype == np.float32
+    np.testing.assert_array_equal(samples[:, 24_000:48_000], samples[:, :24_000])
 
 
 def test_the_report_has_speeds_and_ratios():
