@@ -23,7 +23,13 @@ OWNERS = {
     "click": ("cli",),
     "rich": ("cli.console",),
     # Corpus preparation reads what the codec refuses, such as very low sample rates.
-    "soundfile": ("audio", "training.corpus_decode", "training.corpus_fetch", "training.corpus_prepare"),
+    "soundfile": (
+        "audio",
+        "training.corpus_decode",
+        "training.corpus_fetch",
+        "training.corpus_pieces",
+        "training.corpus_prepare",
+    ),
     "zstandard": ("coding",),
 }
 TORCH_FREE = (
@@ -34,6 +40,7 @@ TORCH_FREE = (
     "metrics",
     "hypernet.config",
     "training.corpus_prepare",
+    "training.corpus_unpack",
 )
 """Modules that start without torch although their layer as a whole may use it."""
 

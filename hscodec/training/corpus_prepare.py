@@ -170,7 +170,7 @@ def _make_shard(
     _warn_of_drops(source, drops)
     logger.info("%s: %d clips, %.1f min", source.name, len(clips), position / CORPUS_RATE_HZ / 60)
     entry = _describe(source) | {"file": file_name, "num_samples": position, "num_dropped": len(drops)}
-    return entry | {"clips": clips, "sha256": _sha256(out_folder / file_name)}
+    return entry | {"clips": clips, "sha256": file_sha256(out_folder / file_name)}
 
 
 def _make_clip(piece: Piece) -> np.ndarray | AudioError:
@@ -205,7 +205,7 @@ def _make_eval(
         path = clip_folder / f"{index:02}-{piece.recording.path.stem}.flac"
         _write_flac(path, samples, piece.recording)
         entry = {"file": os.fspath(path.relative_to(out_folder)), "sample_rate": piece.recording.sample_rate}
-        entry |= {"num_channels": samples.shape[0], "num_samples": samples.shape[1], "sha256": _sha256(path)}
+        entry |= {"num_channels": samples.shape[0], "num_samples": samples.shape[1], "sha256": file_sha256(path)}
         files.append(entry)
     _warn_of_drops(source, drops)
     return _describe(source) | {"files": files, "num_dropped": len(drops)}
@@ -238,7 +238,8 @@ def _write_flac(path: Path, samples: np.ndarray, recording: Recording) -> None:
         )
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):

@@ -1,6 +1,7 @@
 """A corpus of a few seconds, in the form that `hscodec corpus prepare` writes."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from hscodec.hypernet.config import HypernetworkConfig
 from hscodec.training.config import DataConfig, OptimizerConfig, TrainingConfig
+from hscodec.training.corpus_pack import pack
 
 RATE = 48_000
 TINY = HypernetworkConfig(
@@ -34,7 +36,8 @@ def _write_corpus(folder: Path, *shards: dict) -> Path:
         clips = values.get("clips", [[0, num_samples, values["bandwidth_hz"]]])
         entry = {name: values[name] for name in ("name", "role", "kind")}
         entries.append(entry | {"num_samples": num_samples, "clips": clips})
-    (folder / "manifest.json").write_text(json.dumps({"sample_rate": RATE, "shards": entries, "eval": []}))
+    manifest = {"version": 1, "sample_rate": RATE, "shards": entries, "eval": []}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 
 
@@ -65,3 +68,17 @@ def config(corpus):
         optimizer=OptimizerConfig(steps=3, warmup_steps=1, scale_steps=2),
         log_steps=1,
     )
+
+
+@pytest.fixture(scope="session")
+def packed(corpus, tmp_path_factory) -> Path:
+    """Parts of the corpus; not to be changed."""
+    folder = tmp_path_factory.mktemp("packed")
+    pack(corpus, folder, part_bytes=200_000)
+    return folder
+
+
+@pytest.fixture
+def parts(packed, tmp_path) -> Path:
+    """Parts of the corpus, to be damaged."""
+    return shutil.copytree(packed, tmp_path / "parts")
