@@ -51,6 +51,7 @@ class LossConfig:
     Attributes:
         spectral: Weight of the multi-resolution mel-STFT distance; at 0 it is not computed.
         waveform: Weight of the relative waveform error (log10).
+        waveform_floor: An error of less than this share of the signal's energy is not rewarded further.
         linear: Weight of the linear mel term within the spectral loss.
         log_floor: Floor of the logarithmic mel term (magnitude).
         loudness: Items are brought to this RMS before the spectral loss, so that the floor is relative to them;
@@ -65,6 +66,7 @@ class LossConfig:
 
     spectral: float = 1.0
     waveform: float = 0.15
+    waveform_floor: float = 1e-4
     linear: float = 0.3
     log_floor: float = 1e-3
     loudness: float = 0.0
@@ -78,8 +80,8 @@ class LossConfig:
     def __post_init__(self) -> None:
         if self.resolutions_per_step < 1:
             raise ConfigError("loss.resolutions_per_step must be at least 1")
-        if self.log_floor <= 0:
-            raise ConfigError("loss.log_floor must be greater than 0")
+        if min(self.log_floor, self.waveform_floor) <= 0:
+            raise ConfigError("loss: log_floor and waveform_floor must be greater than 0")
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class Distortion(nn.Module):
         """
         config = self.config
         power = reference.square().mean(1, keepdim=True)
-        terms = {"waveform": relative_error_loss(reference, estimate)}
+        terms = {"waveform": relative_error_loss(reference, estimate, config.waveform_floor)}
         total = config.waveform * terms["waveform"]
         if config.spectral:
             gain = config.loudness / (power.sqrt() + 1e-4) if config.loudness else 1.0
