@@ -9,6 +9,13 @@ from math import ceil
 HOP_SECONDS = Fraction(1, 50)
 """Distance between two segments of the lapped SIREN family (20 ms)."""
 
+SLOTS_PER_HOP = 16
+"""Attacks are placed in slots of 1.25 ms."""
+ATTACK_LEAD_SLOTS = 36
+"""The gain is raised this long before an attack (45 ms): a segment's error reaches back two hops."""
+MAX_ATTACK_GAIN = 15
+"""In units of 3 dB."""
+
 MIN_SAMPLE_RATE_HZ = 8_000
 MAX_SAMPLE_RATE_HZ = 192_000
 MAX_CHANNELS = 8

@@ -1,15 +1,18 @@
 """Symbols in, samples out: refinement with the segments around as context, target networks on any regular grid."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
+import numpy as np
 import torch
 
 from hscodec.codec.constants import MAX_CONCEALED_SECONDS, SLICE_SEGMENTS
 from hscodec.codec.symbols import Span, SymbolSource
+from hscodec.coding.attacks import no_attacks
 from hscodec.errors import FormatError
 from hscodec.inr.coordinates import first_sample_of_hop
+from hscodec.inr.envelope import attack_gain
 from hscodec.inr.lapped import LappedSiren
 from hscodec.model import Precision
 from hscodec.rates import scaled_length
@@ -18,11 +21,15 @@ from hscodec.registry import Model
 
 @dataclass(frozen=True)
 class _Prepared:
-    """Symbols and precision of consecutive segments, on the device: what refinement of them and their context needs."""
+    """Symbols and precision of consecutive segments, on the device: what refinement of them and their context needs.
+
+    The attacks are those of a whole chunk; a slice or a window of several chunks has none.
+    """
 
     first_segment: int
     symbols: torch.Tensor
     precision: Precision
+    attacks: np.ndarray = field(default_factory=no_attacks)
 
     @property
     def stop_segment(self) -> int:
@@ -176,7 +183,19 @@ class Decoder:
         # Channel by channel: at high rates the samples, not the weights, are what fills the memory.
         start = max(first - 1, 0)
         channels = [self._target.synthesize(row, self._grid, first_segment=start) for row in theta]
-        return torch.stack(channels)
+        samples = torch.stack(channels)
+        prepared = self._prepared[index]
+        if prepared is None or not len(prepared.attacks):
+            return samples
+        gain = attack_gain(
+            prepared.attacks,
+            self._grid,
+            origin=span.first_segment,
+            start=first_sample_of_hop(start, self._grid),
+            num_samples=samples.shape[1],
+            num_channels=len(samples),
+        )
+        return samples / gain.to(self._device)
 
     def _theta(self, index: int, span: Span, first: int, last: int) -> torch.Tensor:
         """Return the refined weights [C, S, K] of the segments [first - 1, last); zeros where they are lost."""
@@ -211,7 +230,8 @@ class Decoder:
             return None
         latent = torch.from_numpy(symbols.latent).to(self._device)
         precision = self._network.decode_precision(latent, self._source.header.quality / 100)
-        return _Prepared(span.first_segment, torch.from_numpy(symbols.weights).to(self._device), precision)
+        weights = torch.from_numpy(symbols.weights).to(self._device)
+        return _Prepared(span.first_segment, weights, precision, symbols.attacks)
 
     def _note_lost(self, span: Span) -> None:
         lost = (span.first_segment, span.stop_segment)

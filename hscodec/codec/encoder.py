@@ -9,11 +9,13 @@ from fractions import Fraction
 import numpy as np
 import torch
 
+from hscodec.audio.attacks import find_attacks
 from hscodec.audio.resample import Resampler
 from hscodec.codec.constants import CHUNK_SEGMENTS
 from hscodec.coding.payload import ChunkSymbols, PackedChunk, pack
 from hscodec.container.format import ChunkOrder
 from hscodec.container.writer import ContainerWriter
+from hscodec.inr.envelope import attack_gain
 from hscodec.inr.lapped import LappedSiren
 from hscodec.rates import HOP_SECONDS, analysis_rate, num_segments, num_weights
 from hscodec.registry import Model
@@ -31,6 +33,7 @@ class EncodedChunk:
         order: Order of the weight symbols in the payload.
         symbol_digest: Digest of the symbols.
         payload: The bytes.
+        has_attacks: Whether the payload begins with attacks.
     """
 
     first_segment: int
@@ -38,6 +41,7 @@ class EncodedChunk:
     order: ChunkOrder
     symbol_digest: bytes
     payload: bytes
+    has_attacks: bool
 
     def write_to(self, container: ContainerWriter, *, last: bool = False) -> None:
         """Append the chunk to a container; `last` if none follows."""
@@ -48,6 +52,7 @@ class EncodedChunk:
             symbol_digest=self.symbol_digest,
             payload=self.payload,
             last=last,
+            has_attacks=self.has_attacks,
         )
 
 
@@ -130,21 +135,31 @@ class Encoder:
 
     def _encode(self, count: int) -> None:
         window = self._held[:, : (count + 1) * self.samples_per_hop]
-        symbols = self._symbols(torch.from_numpy(np.ascontiguousarray(window)).to(self.device))
+        attacks = find_attacks(window, self.samples_per_hop)
+        gain = attack_gain(
+            attacks,
+            Fraction(self.samples_per_hop),
+            origin=1,  # the window begins one hop before the first segment's centre
+            start=0,
+            num_samples=window.shape[1],
+            num_channels=len(window),
+        )
+        raised = torch.from_numpy(np.ascontiguousarray(window)) * gain
+        symbols = self._symbols(raised.to(self.device), attacks)
         packed = self._pool.submit(pack, symbols, self.model.tables, self.quality_hundredths)
         self._pending.append(_Pending(self._next_segment, symbols, packed))
         self._held = self._held[:, count * self.samples_per_hop :]
         self._next_segment += count
 
     @torch.inference_mode()
-    def _symbols(self, window: torch.Tensor) -> ChunkSymbols:
+    def _symbols(self, window: torch.Tensor, attacks: np.ndarray) -> ChunkSymbols:
         quality = self.quality_hundredths / 100
         theta = self.target.analyze(window, self.samples_per_hop)
         theta[..., self.num_weights :] = 0
         latent = self.network.encode_latent(theta, quality)
         precision = self.network.decode_precision(latent, quality)
         weights = self.network.quantize(theta[..., : self.num_weights], precision)
-        return ChunkSymbols(latent.cpu().numpy(), weights.cpu().numpy())
+        return ChunkSymbols(latent.cpu().numpy(), weights.cpu().numpy(), attacks)
 
     def _packed(self, *, keep: int) -> Iterator[EncodedChunk]:
         """Yield packed chunks in order, leaving up to `keep` to the packing threads."""
@@ -157,6 +172,7 @@ class Encoder:
                 order=ChunkOrder(int(packed.order)),
                 symbol_digest=pending.symbols.digest(),
                 payload=packed.payload,
+                has_attacks=packed.has_attacks,
             )
 
 

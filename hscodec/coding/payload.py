@@ -1,14 +1,17 @@
 """The payload of a chunk: one zstd frame over latent residuals, weight symbols in stored order, and large values.
 
+Attacks, if there are any, stand in front of the frame.
+
 The layout is normative in `docs/format.md`. Nothing here is floating point except the exact sums of `fixedpoint`.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import zstandard
 
+from hscodec.coding.attacks import check_attacks, no_attacks, pack_attacks, unpack_attacks
 from hscodec.coding.fixedpoint import FixedPointTables, latent_from_residuals, latent_residuals, scale_classes
 from hscodec.coding.order import RUN_CLASSES, Order, sort_symbols, unsort_symbols
 from hscodec.coding.quantize import ESCAPE, ESCAPED_BYTES, from_bytes, to_bytes
@@ -31,10 +34,12 @@ class ChunkSymbols:
     Attributes:
         latent: Precision latent, [C, S/2, Z] int32.
         weights: Weight symbols, [C, S, K] int32.
+        attacks: Where the gain was raised, [N, 3] int32: rows of channel, slot and gain, see `coding.attacks`.
     """
 
     latent: np.ndarray
     weights: np.ndarray
+    attacks: np.ndarray = field(default_factory=no_attacks)
 
     def digest(self) -> bytes:
         """Return 8 bytes of BLAKE2b over latent and weights as little-endian int32, whatever the stored order."""
@@ -46,10 +51,11 @@ class ChunkSymbols:
 
 @dataclass(frozen=True)
 class PackedChunk:
-    """A payload and the order that it uses."""
+    """A payload, the order that it uses, and whether attacks stand in front of its frame."""
 
     payload: bytes
     order: Order
+    has_attacks: bool = False
 
 
 def pack(symbols: ChunkSymbols, tables: FixedPointTables, quality_hundredths: int) -> PackedChunk:
@@ -58,7 +64,16 @@ def pack(symbols: ChunkSymbols, tables: FixedPointTables, quality_hundredths: in
     Shape:
         symbols.latent: [C, S/2, Z]
         symbols.weights: [C, S, K]
+        symbols.attacks: [N, 3]
     """
+    frame, order = _smaller_frame(symbols, tables, quality_hundredths)
+    if not len(symbols.attacks):
+        return PackedChunk(frame, order)
+    check_attacks(symbols.attacks, *symbols.weights.shape[:2])
+    return PackedChunk(pack_attacks(symbols.attacks) + frame, order, has_attacks=True)
+
+
+def _smaller_frame(symbols: ChunkSymbols, tables: FixedPointTables, quality_hundredths: int) -> tuple[bytes, Order]:
     # Each latent channel's residuals stand together in time: [C, Z, S/2].
     residuals = latent_residuals(symbols.latent, tables.prediction).transpose(0, 2, 1).reshape(-1)
     classes = scale_classes(tables, symbols.latent, quality_hundredths, symbols.weights.shape[-1])
@@ -70,8 +85,8 @@ def pack(symbols: ChunkSymbols, tables: FixedPointTables, quality_hundredths: in
     if len(_compress(plain, level=TRIAL_LEVEL)) < TRIAL_MARGIN * len(by_class):
         in_earnest = _compress(plain)
         if len(in_earnest) < len(by_class):
-            return PackedChunk(in_earnest, Order.PLAIN)
-    return PackedChunk(by_class, Order.BY_CLASS)
+            return in_earnest, Order.PLAIN
+    return by_class, Order.BY_CLASS
 
 
 def unpack(
@@ -81,20 +96,23 @@ def unpack(
     quality_hundredths: int,
     *,
     shape: tuple[int, int, int],
+    has_attacks: bool = False,
 ) -> ChunkSymbols:
     """Return the symbols of a payload.
 
     Args:
-        payload: One zstd frame.
+        payload: One zstd frame, behind attacks if there are any.
         order: Stored order of the weight symbols.
         tables: The model's integers.
         quality_hundredths: Quality of the file times 100.
         shape: (C, S, K): channels, segments (even), weights of one segment.
+        has_attacks: Whether attacks stand in front of the frame.
 
     Raises:
-        FormatError: Not exactly one zstd frame, or not of the announced size.
+        FormatError: The attacks are not valid, or what follows is not exactly one zstd frame of the announced size.
     """
     channels, segments, num_weights = shape
+    attacks, payload = unpack_attacks(payload, channels, segments) if has_attacks else (no_attacks(), payload)
     num_residuals = channels * (segments // 2) * tables.latent_channels
     num_symbols = channels * segments * num_weights
     reader = _ContentReader(_decompress(payload, num_residuals + num_symbols))
@@ -108,7 +126,7 @@ def unpack(
         dense = reader.symbols(num_symbols - num_sparse)
         weights = unsort_symbols(np.concatenate([reader.sparse_symbols(num_sparse), dense]), classes)
     reader.check_end()
-    return ChunkSymbols(latent, weights)
+    return ChunkSymbols(latent, weights, attacks)
 
 
 class _ContentReader:

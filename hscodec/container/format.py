@@ -26,7 +26,7 @@ TRAILER_MARKER = b"\xb5IDX"
 END_MARKER = b"\xb5END"
 
 VERSION_MAJOR = 1
-VERSION_MINOR = 0
+VERSION_MINOR = 1
 
 MAX_SAMPLE_RATE_HZ = 768_000
 MAX_CHANNELS = 64
@@ -61,7 +61,8 @@ DIGEST_BYTES = 8
 HEADER_RESERVED_FLAGS = 0x00FF
 HEADER_SAMPLE_FORMAT_SHIFT = 8
 CHUNK_FLAG_LAST = 0x01
-CHUNK_RESERVED_FLAGS = 0x0E
+CHUNK_FLAG_ATTACKS = 0x02
+CHUNK_RESERVED_FLAGS = 0x0C
 
 _U32_MAX = (1 << 32) - 1
 _F32 = Struct("<f")
@@ -148,8 +149,8 @@ class FileHeader:
         if not hop_denominator or math.gcd(hop_numerator, hop_denominator) != 1:
             raise FormatError(f"hop of {hop_numerator}/{hop_denominator} s is not a fraction in lowest terms")
         tags, tags_stop = unpack_tags(data[: -CHECKSUM.size], HEADER.size, num_tags)
-        # A later minor version may append fields behind the tags; of our own version, nothing can stand there.
-        if minor <= VERSION_MINOR and tags_stop != len(data) - CHECKSUM.size:
+        # A later minor version may append fields behind the tags; of version 1.0, nothing can stand there.
+        if minor == 0 and tags_stop != len(data) - CHECKSUM.size:
             raise FormatError("header: unexpected bytes behind the tags")
         return cls(
             sample_rate=sample_rate, num_channels=num_channels, num_weights=num_weights, quality=quality, gain=gain,
@@ -201,6 +202,7 @@ class ChunkHeader:
         payload_bytes: 1 to `MAX_CHUNK_PAYLOAD_BYTES`.
         symbol_digest: Digest of the decoded symbols, `DIGEST_BYTES` long, opaque here.
         is_last: No chunk follows. A writer that cannot know leaves it False.
+        has_attacks: The payload begins with attacks.
 
     Raises:
         FormatError: If a value is out of its range.
@@ -212,6 +214,7 @@ class ChunkHeader:
     payload_bytes: int
     symbol_digest: bytes
     is_last: bool = False
+    has_attacks: bool = False
 
     def __post_init__(self) -> None:
         _check_segments(self.num_segments)
@@ -235,7 +238,7 @@ class ChunkHeader:
 
     def pack(self) -> bytes:
         """Return the bytes before the payload. The chunk's checksum covers these and the payload."""
-        flags = CHUNK_FLAG_LAST if self.is_last else 0
+        flags = CHUNK_FLAG_LAST * self.is_last | CHUNK_FLAG_ATTACKS * self.has_attacks
         segments = (self.first_segment, self.num_segments)
         return CHUNK_HEADER.pack(CHUNK_MARKER, *segments, self.order, flags, self.payload_bytes, self.symbol_digest)
 
@@ -254,6 +257,7 @@ class ChunkHeader:
         return cls(
             first_segment=first_segment, num_segments=num_segments, order=member(ChunkOrder, order, "symbol order"),
             payload_bytes=payload_bytes, symbol_digest=symbol_digest, is_last=bool(flags & CHUNK_FLAG_LAST),
+            has_attacks=bool(flags & CHUNK_FLAG_ATTACKS),
         )
 
 

@@ -58,6 +58,7 @@ class ContainerWriter:
         symbol_digest: bytes,
         payload: bytes | memoryview,
         last: bool = False,
+        has_attacks: bool = False,
     ) -> None:
         """Append a chunk.
 
@@ -68,6 +69,7 @@ class ContainerWriter:
             symbol_digest: Digest of the symbols, `DIGEST_BYTES` long.
             payload: 1 to `MAX_CHUNK_PAYLOAD_BYTES` bytes.
             last: Whether this is the last chunk. A stream that ends unexpectedly may leave it False on all.
+            has_attacks: Whether the payload begins with attacks.
 
         Raises:
             FormatError: If a value is out of range, or the chunk does not continue the previous one.
@@ -87,6 +89,7 @@ class ContainerWriter:
             payload_bytes=len(payload),
             symbol_digest=symbol_digest,
             is_last=last,
+            has_attacks=has_attacks,
         )
         packed = header.pack()
         self._write(packed)

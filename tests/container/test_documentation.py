@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hscodec.coding import attacks
 from hscodec.container import ContainerReader
 from hscodec.container import format as fmt
 
@@ -38,6 +39,8 @@ STRUCTS = {
     "index entry": fmt.INDEX_ENTRY.format,
     "counts": fmt.TRAILER_COUNTS.format,
     "end": fmt.TRAILER_END.format,
+    "number of attacks": attacks.COUNT.format,
+    "attack": attacks.ATTACK.format,
 }
 
 

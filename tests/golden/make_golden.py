@@ -61,6 +61,16 @@ def encoded(
     return lambda level: encode((tone + noise) * level, rate, quality=quality, model=str(TINY), subtype=subtype)
 
 
+def clicks(level: float) -> bytes:
+    """Encode two channels of clicks out of near silence: attacks are stored in both."""
+    random = np.random.default_rng(7)
+    samples = 1e-4 * random.uniform(-1, 1, (12_000, 2))
+    for onset, channel in ((1500, 0), (4321, 1), (5600, 0), (5600, 1)):
+        fade = np.exp(-np.arange(12_000 - onset) / 300)
+        samples[onset:, channel] += random.uniform(-0.7, 0.7, len(fade)) * fade
+    return encode(samples * level, 16_000, quality=5, model=str(TINY), subtype="FLOAT")
+
+
 def speech(level: float) -> bytes:
     """Encode one second of speech with the shipped model."""
     samples, rate = soundfile.read(SPEECH, start=33_000, frames=22_050, always_2d=True)
@@ -192,6 +202,7 @@ RECIPES = {
     "escapes": Recipe("large values in latent and symbols, in both orders", drawn(6, 10, orders=(1, 0), large=True)),
     "runs": Recipe("runs of zeros about the lengths at which a byte ends, and an empty one at the end", runs),
     "later-minor": Recipe("a later minor version: unused bits are set, a field stands behind the tags", later_minor),
+    "attacks": Recipe("attacks in both channels", clicks),
     "speech": Recipe("one second of speech with the model hsc-1", speech, "hsc-1"),
 }
 

@@ -161,6 +161,17 @@ def dense_bytes() -> int:
     return symbols.latent.size + symbols.weights.size - num_sparse()
 
 
+def attacks(*rows: tuple[int, int, int], count: int | None = None, announced: bool = True) -> bytes:
+    """Return a file whose first chunk begins with attacks, rows of slot, channel and gain."""
+    parts = base()
+    put(parts.chunks[0].head, CHUNK_FIELDS["flags"], 2 * announced)
+    records = b"".join(struct.pack("<HBB", *row) for row in rows)
+    parts.chunks[0].payload = (
+        struct.pack("<H", len(rows) if count is None else count) + records + parts.chunks[0].payload
+    )
+    return parts.join()
+
+
 def zeros(num_channels: int, num_segments: int, num_weights: int) -> ChunkSymbols:
     """Return a chunk of zeros."""
     latent = np.zeros((num_channels, num_segments // 2, MODEL.config.latent_channels), np.int32)
@@ -253,7 +264,7 @@ FILES |= {
     "chunk-segments-2002": lambda: chunk(num_segments=2002),
     "chunk-order-2": lambda: chunk(order=2),
     "chunk-order-wrong": lambda: chunk(order=0),
-    "chunk-reserved-flag": lambda: chunk(flags=2),
+    "chunk-reserved-flag": lambda: chunk(flags=4),
     "chunk-last-too-early": lambda: chunk(flags=1),
     "chunk-payload-0-bytes": lambda: chunk(payload_bytes=0),
     "chunk-payload-64-mib": lambda: chunk(payload_bytes=1 << 26),
@@ -378,6 +389,17 @@ def markers_that_claim_the_rest() -> bytes:
 # Payloads
 
 FILES |= {
+    "attacks": lambda: attacks((36, 0, 15), (112, 0, 1)),
+    "attacks-none": lambda: attacks(),
+    "attacks-not-announced": lambda: attacks((36, 0, 15), announced=False),
+    "attacks-announced-only": lambda: chunk(flags=2),
+    "attacks-65535": lambda: attacks((36, 0, 15), count=65535),
+    "attacks-too-early": lambda: attacks((35, 0, 15)),
+    "attacks-too-late": lambda: attacks((113, 0, 15)),
+    "attacks-too-near": lambda: attacks((40, 0, 15), (55, 0, 15)),
+    "attacks-of-another-channel": lambda: attacks((40, 1, 15)),
+    "attacks-gain-0": lambda: attacks((40, 0, 0)),
+    "attacks-gain-255": lambda: attacks((40, 0, 255)),
     "zstd-garbage": lambda: payload(lambda old: bytes(range(40))),
     "zstd-truncated": lambda: payload(lambda old: frames.compress(old)[:-5]),
     "zstd-extra-bytes": lambda: payload(lambda old: frames.compress(old) + b"\0\0\0"),

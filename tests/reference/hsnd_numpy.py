@@ -8,6 +8,7 @@ Payloads can be written too, so that tests can choose what is in them.
 """
 
 import hashlib
+import itertools
 import math
 import struct
 import zlib
@@ -81,6 +82,7 @@ class Chunk:
     Shape:
         - latent: [C, S/2, Z] int64
         - symbols: [C, S, K] int64
+        - attacks: (slot, channel, gain) of each
     """
 
     first_segment: int
@@ -90,6 +92,7 @@ class Chunk:
     digest: bytes
     latent: np.ndarray
     symbols: np.ndarray
+    attacks: list[tuple[int, int, int]]
 
 
 @dataclass(frozen=True)
@@ -203,15 +206,29 @@ def read_chunk(data: bytes, start: int, header: Header, tables: Tables) -> tuple
     require(first % 2 == 0 and first + count <= MAX_SEGMENTS, "bad first segment")
     require(count % 2 == 0 and 2 <= count <= MAX_CHUNK_SEGMENTS, "bad number of segments")
     require(order in (PLAIN, BY_CLASS), f"order {order} is not known")
-    require(flags & 0b1110 == 0, "a reserved bit of a chunk is set")
+    require(flags & 0b1100 == 0, "a reserved bit of a chunk is set")
     require(1 <= payload_bytes <= MAX_CHUNK_PAYLOAD_BYTES, "bad payload length")
     payload = take(data, start + 24, payload_bytes)
     check_crc(data, start, start + 24 + payload_bytes)
     shape = (header.num_channels, count, header.num_weights)
     require(math.prod(shape) <= MAX_CHUNK_SYMBOLS, "too many symbols in a chunk")
+    attacks, payload = read_attacks(payload, shape) if flags & 2 else ([], payload)
     latent, symbols = read_payload(payload, shape, order, tables, header.quality)
     require(symbol_digest(latent, symbols) == digest, "the symbols do not have the stated digest")
-    return Chunk(first, count, order, bool(flags & 1), digest, latent, symbols), 24 + payload_bytes + 4
+    return Chunk(first, count, order, bool(flags & 1), digest, latent, symbols, attacks), 24 + payload_bytes + 4
+
+
+def read_attacks(payload: bytes, shape: tuple[int, int, int]) -> tuple[list[tuple[int, int, int]], bytes]:
+    """Return the attacks that a payload begins with, and its frame."""
+    (num_attacks,) = fields("H", payload, 0)
+    require(num_attacks > 0, "there are no attacks where some are announced")
+    attacks = [fields("HBB", payload, 2 + 4 * place) for place in range(num_attacks)]
+    for slot, channel, gain in attacks:
+        require(36 <= slot <= 16 * (shape[1] - 1), "an attack lies outside its chunk")
+        require(channel < shape[0] and 1 <= gain <= 15, "bad channel or gain of an attack")
+    for (slot, channel, _), (next_slot, next_channel, _) in itertools.pairwise(attacks):
+        require(channel < next_channel or (channel == next_channel and slot + 16 <= next_slot), "bad order of attacks")
+    return attacks, payload[2 + 4 * num_attacks :]
 
 
 def read_trailer(data: bytes, start: int) -> tuple[int, list[tuple[int, int]]]:

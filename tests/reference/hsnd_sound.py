@@ -119,7 +119,7 @@ def render(file: "File", tensors: Mapping[str, np.ndarray], config: dict[str, An
     samples = np.zeros((header.num_channels, num_samples))
     grid = header.hop * rate
     bases: dict[Fraction, tuple[np.ndarray, np.ndarray]] = {}
-    for j, theta_j, theta_next in hops(file.chunks, Networks(tensors, config, header.quality)):
+    for chunk, j, theta_j, theta_next in hops(file.chunks, Networks(tensors, config, header.quality)):
         inside = range(first_sample(j, grid), first_sample(j + 1, grid))
         if not inside:
             continue
@@ -129,8 +129,23 @@ def render(file: "File", tensors: Mapping[str, np.ndarray], config: dict[str, An
             bases[times[0]] = basis(t, header.num_weights, grid), basis(t - 1, header.num_weights, grid)
         falling, rising = bases[times[0]]
         heard = samples[:, inside.start : inside.stop]  # less than `inside` at the end of the sound
-        heard[:] = header.gain * (theta_j @ falling.T + theta_next @ rising.T)[:, : heard.shape[1]]
+        sound = header.gain * (theta_j @ falling.T + theta_next @ rising.T)
+        for channel in range(len(sound)):
+            slots = np.array([16 * (time + j - chunk.first_segment) for time in times], np.float64)
+            sound[channel] /= attack_gain(chunk, channel, slots)
+        heard[:] = sound[:, : heard.shape[1]]
     return samples
+
+
+def attack_gain(chunk: "Chunk", channel: int, slots: np.ndarray) -> np.ndarray:
+    """Return g at places counted in slots from the centre of a chunk's first segment."""
+    log2_gain = np.zeros(len(slots))
+    for slot, attacked, gain in chunk.attacks:
+        d = slots - slot
+        rises, stays, falls = (-36 <= d) & (d < -24), (-24 <= d) & (d < -1), (-1 <= d) & (d < 0)
+        h = np.select([rises, stays, falls], [(d + 36) / 12, 1.0, -d], 0.0)
+        log2_gain = np.maximum(log2_gain, gain / 2 * h * (attacked == channel))
+    return 2**log2_gain
 
 
 def first_sample(hop: int, grid: Fraction) -> int:
@@ -146,8 +161,8 @@ def basis(t: np.ndarray, num_weights: int, grid: Fraction) -> np.ndarray:
     return np.cos(math.pi * t / 2)[:, None] * sines
 
 
-def hops(chunks: "list[Chunk]", networks: Networks) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield every hop j with the theta [C, K] of the segments j and j + 1."""
+def hops(chunks: "list[Chunk]", networks: Networks) -> "Iterator[tuple[Chunk, int, np.ndarray, np.ndarray]]":
+    """Yield every hop j with the chunk that renders it and the theta [C, K] of the segments j and j + 1."""
     precision = [[networks.decode_precision(latent) for latent in chunk.latent] for chunk in chunks]
     for i, chunk in enumerate(chunks):
         around = range(max(i - 1, 0), min(i + 2, len(chunks)))
@@ -162,6 +177,6 @@ def hops(chunks: "list[Chunk]", networks: Networks) -> Iterator[tuple[int, np.nd
         first_around = chunks[around[0]].first_segment
         for segment in range(chunk.first_segment, chunk.first_segment + chunk.num_segments):
             if segment > 0:
-                yield segment - 1, theta[:, segment - 1 - first_around], theta[:, segment - first_around]
+                yield chunk, segment - 1, theta[:, segment - 1 - first_around], theta[:, segment - first_around]
         if chunk is chunks[-1]:
-            yield segment, theta[:, segment - first_around], np.zeros_like(theta[:, 0])
+            yield chunk, segment, theta[:, segment - first_around], np.zeros_like(theta[:, 0])

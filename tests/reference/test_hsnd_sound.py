@@ -107,6 +107,18 @@ def test_chunks_and_slices_at_any_rate(two_chunks, reference, tiny_model, assert
     assert_same_sound(two_chunks, tiny_model, rate)
 
 
+@pytest.mark.parametrize("rate", [7987, 8000, 48_000])
+def test_attacks_at_any_rate(tmp_path, reference, tiny_model, assert_same_sound, rate):
+    sound = np.random.default_rng(3).uniform(-1, 1, (60_000, 2)) * 1e-3
+    for channel, onset in ((0, 3001), (0, 9000), (1, 9100), (1, 41_000)):
+        sound[onset : onset + 400, channel] *= 800
+    soundfile.write(tmp_path / "in.wav", sound, 8000, subtype="FLOAT")
+    encode_file(tmp_path / "in.wav", tmp_path / "out.hsnd", model=tiny_model, quality=5, device="cpu")
+    file = reference.read_file((tmp_path / "out.hsnd").read_bytes(), load_file(tiny_model.path))
+    assert [channel for chunk in file.chunks for _, channel, _ in chunk.attacks] == [0, 0, 1, 1]
+    assert_same_sound(tmp_path / "out.hsnd", tiny_model, rate)
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.hsnd") if path.stem != "empty"))
 def test_golden_files(assert_same_sound, name):
     assert_same_sound(GOLDEN / f"{name}.hsnd", load_model("hsc-1" if name == "speech" else GOLDEN / "tiny.safetensors"))
