@@ -1,5 +1,6 @@
 """`hscodec train`: run or resume a training run."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,15 +23,27 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--init",
+    "inits",
     metavar="CHECKPOINT",
     type=click.Path(path_type=Path),
-    help="Start a new run from the averaged weights of another.",
+    multiple=True,
+    help="Start a new run from the averaged weights of another; may be repeated, for their mean.",
 )
+@click.option("--finish", is_flag=True, help="Go to the last stage at once: fit the scale network.")
+@click.option("--seed", metavar="N", type=click.IntRange(min=0), help="In place of the configuration's.")
 @click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads of torch.")
 @options.device_option
 @options.quiet_option("Print nothing but warnings and errors.")
 def command(
-    config: Path, *, out: Path | None, init: Path | None, threads: int | None, device: str, quiet: bool
+    config: Path,
+    *,
+    out: Path | None,
+    inits: tuple[Path, ...],
+    finish: bool,
+    seed: int | None,
+    threads: int | None,
+    device: str,
+    quiet: bool,
 ) -> None:
     """Train the model that the TOML file CONFIG describes.
 
@@ -40,6 +53,8 @@ def command(
     from hscodec.training.config import load_training_config
 
     loaded = load_training_config(config)
+    if seed is not None:
+        loaded = replace(loaded, seed=seed)
 
     import torch
 
@@ -50,9 +65,9 @@ def command(
         torch.set_num_threads(threads)
     with console.showing_log(quiet=quiet):
         trainer = Trainer(loaded, out or Path("runs", loaded.name), device=choose_device(device))
-        if init is not None:
-            trainer.start_from(init)
-        trainer.run(None if quiet else _report)
+        if inits:
+            trainer.start_from(*inits)
+        trainer.run(None if quiet else _report, finish=finish)
     if not quiet:
         console.say(f"{click.format_filename(trainer.checkpoint_path)}: step {trainer.progress().step:,}")
 

@@ -91,14 +91,23 @@ class Trainer:
         optimizer = self.config.optimizer
         return self.step / optimizer.steps if optimizer.steps else self.seconds / 60 / optimizer.minutes
 
-    def start_from(self, path: Path) -> None:
-        """Take the averaged weights of another run's checkpoint as first weights; a checkpoint of this run goes first.
+    def start_from(self, *paths: Path) -> None:
+        """Take averaged weights of other runs' checkpoints as first weights; a checkpoint of this run goes first.
 
-        A refinement network of more blocks than the checkpoint's is grown: new blocks are the identity before training.
+        Weights of several checkpoints are averaged, which is good for runs that started from the same weights and saw
+        different crops (Wortsman et al., "Model soups", 2022). A refinement network of more blocks than a checkpoint's
+        is grown: new blocks are the identity before training.
 
         Raises:
-            ModelError: It is not a checkpoint, or of a network of another shape.
+            ModelError: One is not a checkpoint, or of a network of another shape.
         """
+        found = [self._grown(path) for path in paths]
+        mean = {name: torch.stack([weights[name] for weights in found]).mean(0) for name in found[0]}
+        self.network.load_state_dict(mean)
+        self.average = WeightAverage(self.network, self.config.optimizer.average_decay)
+
+    def _grown(self, path: Path) -> dict[str, torch.Tensor]:
+        """Return the averaged weights of a checkpoint, with this network's own blocks where it has fewer."""
         state = load_checkpoint(path, self.device)
         wanted, found = asdict(self.config)["hypernetwork"], state["config"]["hypernetwork"]
         missing_blocks = range(found["refine_blocks"], wanted["refine_blocks"])
@@ -110,17 +119,16 @@ class Trainer:
             for name, value in self.network.state_dict().items()
             if name.startswith(f"refinement.blocks.{index}.")
         }
-        self.network.load_state_dict(state["average"]["weights"] | new_blocks)
-        self.average = WeightAverage(self.network, self.config.optimizer.average_decay)
+        return state["average"]["weights"] | new_blocks
 
-    def run(self, report: Callable[[Progress], None] | None = None) -> None:
-        """Train to the end of the run, from the checkpoint if there is one."""
+    def run(self, report: Callable[[Progress], None] | None = None, *, finish: bool = False) -> None:
+        """Train to the end of the run, from the checkpoint if there is one; `finish` goes to the last stage at once."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.resume()
         last_save = self.seconds
         self.network.train()
         with contextlib.closing(self._batches()) as batches, (self.folder / "log.jsonl").open("a") as log:
-            while self.fraction < 1:
+            while self.fraction < 1 and not finish:
                 started = time.perf_counter()
                 self._train_step(next(batches))
                 self.seconds += time.perf_counter() - started

@@ -29,8 +29,11 @@ class FakeTrainer:
     def checkpoint_path(self) -> Path:
         return self.folder / "checkpoint.pt"
 
-    def run(self, report) -> None:
-        self.report = report
+    def start_from(self, *paths: Path) -> None:
+        self.inits = paths
+
+    def run(self, report, *, finish: bool) -> None:
+        self.report, self.finish = report, finish
         if report:
             report(Progress(1, 0.5, 0.5, {"loss": 1.25}))
 
@@ -63,6 +66,13 @@ def test_train_runs_in_a_folder_named_after_the_configuration(run, fake_trainer,
     step, done = result.stderr.splitlines()
     assert step.split() == ["step", "1", "0.5", "min", "50.0", "%", "loss", "1.250"]
     assert done == f"{Path('runs/small/checkpoint.pt')}: step 2"
+
+
+def test_train_starts_from_several_checkpoints(run, fake_trainer, config_path):
+    options = ("--init", "a.pt", "--init", "b.pt", "--finish", "--seed", 7, "--device", "cpu")
+    assert run("train", "-q", *options, config_path).exit_code == 0
+    (made,) = fake_trainer.made
+    assert (made.inits, made.finish, made.config.seed) == ((Path("a.pt"), Path("b.pt")), True, 7)
 
 
 def test_train_options(run, fake_trainer, config_path, tmp_path):

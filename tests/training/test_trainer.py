@@ -178,6 +178,26 @@ def test_a_run_may_start_from_another(config, trained, tmp_path):
             Trainer(replace(config, hypernetwork=other), tmp_path / "third", device=CPU).start_from(path)
 
 
+def test_a_run_may_start_from_the_mean_of_several(config, trained, tmp_path):
+    other = Trainer(replace(config, seed=5), tmp_path / "other", device=CPU)
+    other.run()
+    paths = []
+    for index, trainer in enumerate((trained, other)):
+        paths.append(tmp_path / f"{index}.pt")
+        paths[-1].write_bytes(trainer.checkpoint_path.read_bytes())
+    mean = Trainer(config, tmp_path / "mean", device=CPU)
+    mean.start_from(*paths)
+    for name, weight in mean.network.state_dict().items():
+        torch.testing.assert_close(weight, (trained.average.weights[name] + other.average.weights[name]) / 2)
+    before = {name: weight.clone() for name, weight in mean.network.state_dict().items()}
+    mean.run(finish=True)  # nothing but the scale network changes
+    assert mean.step == 0
+    assert mean.is_finished
+    changed = {name for name, weight in mean.average.weights.items() if not torch.equal(weight, before[name])}
+    assert changed
+    assert all(name.startswith("scale.") for name in changed)
+
+
 def test_refinement_grows_without_a_change_of_sound(config, trained, tmp_path):
     path = tmp_path / "other.pt"
     path.write_bytes(trained.checkpoint_path.read_bytes())
