@@ -45,6 +45,29 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class AugmentConfig:
+    """Variations of crops, see `training.augment`; none by default.
+
+    Attributes:
+        share: Share of crops whose speed is changed, and share of those that are filtered.
+        speed: Crops play up to so much faster or slower, and higher or lower: 0.15 is 15 %.
+        filter_db: Standard deviation of the gain of a filter (dB).
+        narrow_share: Share of crops that are cut to a narrower bandwidth.
+    """
+
+    share: float = 0.5
+    speed: float = 0.0
+    filter_db: float = 0.0
+    narrow_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.share <= 1 and 0 <= self.narrow_share <= 1):
+            raise ConfigError("augment: share and narrow_share must be between 0 and 1")
+        if not (0 <= self.speed <= 1 and self.filter_db >= 0):
+            raise ConfigError("augment: speed must be between 0 and 1, filter_db not negative")
+
+
+@dataclass(frozen=True)
 class LossConfig:
     """Weights of the loss terms.
 
@@ -159,6 +182,7 @@ class TrainingConfig:
         name: What the model will be called.
         hypernetwork: Its shape.
         data: Where audio comes from.
+        augment: Variations of crops, off by default.
         loss: Weights of the loss terms.
         adversarial: Discriminators, off by default.
         optimizer: AdamW and the length of the run.
@@ -170,6 +194,7 @@ class TrainingConfig:
     name: str
     hypernetwork: HypernetworkConfig = field(default_factory=HypernetworkConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(minutes=90.0))
@@ -185,6 +210,7 @@ class TrainingConfig:
 _TABLES: dict[str, type] = {
     "hypernetwork": HypernetworkConfig,
     "data": DataConfig,
+    "augment": AugmentConfig,
     "loss": LossConfig,
     "adversarial": AdversarialConfig,
     "optimizer": OptimizerConfig,

@@ -12,6 +12,8 @@ import numpy as np
 
 from hscodec.errors import CorpusError
 from hscodec.rates import num_weights
+from hscodec.training.augment import Augmentation
+from hscodec.training.config import AugmentConfig
 
 SAMPLE_RATE = 48_000
 _SILENCE_PEAK = 0.01
@@ -109,6 +111,7 @@ class CropSampler:
         kind_weights: Share of each kind (speech, music, effects).
         source_weights: Weight of single sources within their kind.
         max_attenuation_db: Items are scaled to a peak between 0 and this far below 0.95.
+        augment: Variations of crops.
         seed: Seed of the draw.
     """
 
@@ -121,20 +124,27 @@ class CropSampler:
         kind_weights: dict[str, float],
         source_weights: dict[str, float] | None = None,
         max_attenuation_db: float = 20.0,
+        augment: AugmentConfig | None = None,
         seed: int = 0,
     ) -> None:
-        self.shards = [shard for shard in shards if len(shard.samples) > crop_samples]
+        augment = augment or AugmentConfig()
+        self.shards = [shard for shard in shards if len(shard.samples) > crop_samples * (1 + augment.speed) + 960]
         self.probabilities = shard_probabilities(self.shards, kind_weights, source_weights=source_weights)
         self.batch_size = batch_size
         self.crop_samples = crop_samples
         self.max_attenuation_db = max_attenuation_db
         self.random = np.random.default_rng(seed)
+        self.augmentation = Augmentation(augment, SAMPLE_RATE, self.random)
 
     def _crop(self) -> tuple[np.ndarray, int, bool]:
         for _ in range(_MAX_REDRAWS):
             shard = self.shards[self.random.choice(len(self.shards), p=self.probabilities)]
-            start = int(self.random.integers(0, len(shard.samples) - self.crop_samples))
-            samples = np.asarray(shard.samples[start : start + self.crop_samples], np.float32) / 32768
+            num_samples = self.augmentation.source_samples(self.crop_samples)
+            start = int(self.random.integers(0, len(shard.samples) - num_samples))
+            samples = np.asarray(shard.samples[start : start + num_samples], np.float32) / 32768
+            # A crop over the joint of two clips takes the wider of their bandwidths, so that nothing in it is cut off.
+            bandwidth_hz = max(shard.bandwidth_hz(start), shard.bandwidth_hz(start + num_samples - 1))
+            samples, bandwidth_hz = self.augmentation.apply(samples, self.crop_samples, bandwidth_hz)
             peak = float(np.abs(samples).max())
             if peak >= _SILENCE_PEAK:
                 break
@@ -142,8 +152,6 @@ class CropSampler:
             raise CorpusError("the corpus seems to be silence")
         level = 0.95 * 10 ** (-self.random.uniform(0, self.max_attenuation_db) / 20)
         polarity = self.random.choice((-1.0, 1.0))
-        # A crop over the joint of two clips takes the wider of their bandwidths, so that nothing in it is cut off.
-        bandwidth_hz = max(shard.bandwidth_hz(start), shard.bandwidth_hz(start + self.crop_samples - 1))
         return samples * (level * polarity / peak), num_weights(int(bandwidth_hz)), shard.kind == "speech"
 
     def draw(self) -> Batch:

@@ -15,6 +15,8 @@ from hscodec.training.neurogram import (
     frame_power,
 )
 
+_SPEECH_SHARE = 0.75
+"""Of the weight of neurograms, for speech; the rest watches over what lies above the speech bands, beyond 8 kHz."""
 SILENT_POWER = 1e-6
 """Mean square below which the perceptual terms leave out an item: -60 dB."""
 
@@ -80,5 +82,5 @@ class Distortion(nn.Module):
         powers = [frame_power(samples, self.sample_rate) for samples in (reference, estimate)]
         values = self.audio_neurogram(*powers)
         speech_values = self.speech_neurogram(*(power[voices] for power in powers))
-        values = values.index_put((voices,), (values[voices] + speech_values) / 2)
+        values = values.index_put((voices,), torch.lerp(values[voices], speech_values, _SPEECH_SHARE))
         return values * is_heard

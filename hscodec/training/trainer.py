@@ -215,6 +215,7 @@ class Trainer:
             kind_weights={"speech": data.speech, "music": data.music, "effects": data.effects},
             source_weights=data.source_weights,
             max_attenuation_db=data.max_attenuation_db,
+            augment=self.config.augment,
             seed=self.config.seed + self.step,  # a resumed run draws fresh crops
         )
         return sampler.prefetch()
