@@ -31,7 +31,9 @@ if TYPE_CHECKING:  # torch is loaded only when a network is asked for
 
     from hscodec.model import Hypernetwork
 
-DEFAULT_MODEL = "hsc-2"
+TUNED_MODELS = {"ear": "hsc-3", "fidelity": "hsc-3-fidelity"}
+"""Models by what they are tuned for: what is heard, or the waveform."""
+DEFAULT_MODEL = TUNED_MODELS["ear"]
 MODEL_ID_BYTES = 16
 TABLE_PREFIX = "fixed_point."
 NETWORK_PREFIX = "network."

@@ -13,6 +13,8 @@ from hscodec.cli import console, options, paths
 from hscodec.codec.constants import DEFAULT_QUALITY
 
 SUFFIX = ".hsnd"
+TUNINGS = ("ear", "fidelity")
+"""The keys of `registry.TUNED_MODELS`, which is not imported for a page of help."""
 
 
 def _finite(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
@@ -24,7 +26,13 @@ def _finite(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
 
 @click.command(short_help="Audio file to .hsnd file.")
 @options.in_and_out
-@options.model_option("Pretrained model: a known name, or a .safetensors file.", shown_default="hsc-2")
+@click.option(
+    "--tune",
+    type=click.Choice(TUNINGS),
+    show_default=TUNINGS[0],
+    help="What bits are spent on: what is heard, or the waveform (highest SNR).",
+)
+@options.model_option("Pretrained model: a known name, or a .safetensors file.", shown_default="that of --tune")
 @click.option(
     "-Q",
     "--quality",
@@ -52,6 +60,7 @@ def command(
     target: Path | None,
     output: Path | None,
     *,
+    tune: str | None,
     model: str | None,
     quality: float,
     edits: tuple[str, ...],
@@ -68,6 +77,8 @@ def command(
     """
     if live and not paths.is_pipe(source):
         raise click.UsageError("--live is for standard input ('-') and named pipes.")
+    if tune is not None and model is not None:
+        raise click.UsageError("--tune chooses the model; give either --tune or --model.")
     paths.check_source(source)
     target = paths.choose_target(source, target=target, output=output, suffix=SUFFIX)
     paths.check_target(source, target, force=force)
@@ -76,10 +87,10 @@ def command(
     from hscodec.audio.tags import combined, parse_tag
     from hscodec.codec import encode_file
     from hscodec.codec.files import source_tags
-    from hscodec.registry import DEFAULT_MODEL, load_model
+    from hscodec.registry import TUNED_MODELS, load_model
 
     parsed_edits = [parse_tag(edit) for edit in edits]
-    loaded = load_model(model or DEFAULT_MODEL)
+    loaded = load_model(model or TUNED_MODELS[tune or TUNINGS[0]])
     started_s = time.monotonic()
     with contextlib.ExitStack() as stack, console.showing_log(quiet=True):
         bar = stack.enter_context(console.Bar("encoding", quiet=quiet, with_speed=True))

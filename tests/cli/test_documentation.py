@@ -81,10 +81,10 @@ def test_links_between_pages_lead_somewhere(page):
     assert [link for link in links if not (path.parent / link).exists()] == []
 
 
-def test_the_default_model_is_the_registry_s():
-    from hscodec.registry import DEFAULT_MODEL
+def test_the_tunings_are_the_registry_s():
+    from hscodec.cli.encode import TUNINGS
+    from hscodec.registry import DEFAULT_MODEL, TUNED_MODELS
 
-    (model,) = (param for param in ALL["hscodec encode"].params if param.name == "model")
-    assert isinstance(model, click.Option)
-    assert model.show_default == DEFAULT_MODEL
-    assert f"default `{DEFAULT_MODEL}`" in sections()["hscodec encode"]
+    assert tuple(TUNED_MODELS) == TUNINGS
+    assert TUNED_MODELS[TUNINGS[0]] == DEFAULT_MODEL
+    assert all(f"`{tuning}`" in sections()["hscodec encode"] for tuning in TUNINGS)

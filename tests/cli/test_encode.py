@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from hscodec.cli.info import describe
+from hscodec.registry import TUNED_MODELS
 
 SUMMARY = re.compile(r"^(.+): ([\d,]+) bytes, ([\d.]+) kbit/s, 1\.00 s of sound in [\d.]+ s \([\d.]+x real time\)\n$")
 
@@ -61,6 +62,18 @@ def test_quiet_prints_nothing(encode, tone_path, tmp_path):
 
 def test_a_known_model_goes_by_its_name(run, tiny_model_path, tone_path):
     assert run("encode", "-q", "--model", "tiny", "--device", "cpu", tone_path).exit_code == 0
+
+
+@pytest.mark.parametrize("tuning", TUNED_MODELS)
+def test_a_tuning_chooses_the_model(run, tone_path, tuning):
+    assert run("encode", "-q", "--tune", tuning, "--device", "cpu", tone_path).exit_code == 0
+    assert describe(tone_path.with_suffix(".hsnd"))["model_name"] == TUNED_MODELS[tuning]
+
+
+def test_tuning_and_model_exclude_each_other(run, tone_path):
+    result = run("encode", "--tune", "ear", "--model", "hsc-1", tone_path)
+    assert result.exit_code == 2
+    assert "either --tune or --model" in result.stderr
 
 
 def test_force_replaces_an_existing_output(encode, tone_path):
