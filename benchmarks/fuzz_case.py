@@ -116,8 +116,11 @@ class Checker:
         outcome.stage = Stage.CHECKSUM
         header = container.header
         _require(FileHeader.unpack(header.pack()) == header, "a header changes when packed and unpacked")
-        has_hints = header.minor > 0 or fmt.HEADER_PREFIX.unpack_from(data)[3] & UNUSED_FLAGS
-        _require(has_hints or data.startswith(header.pack()), "a header has two encodings")
+        packed = header.pack()
+        _, _, minor, flags, header_bytes = fmt.HEADER_PREFIX.unpack_from(data)
+        # Other minor versions say so in a byte of their own, and may have fields that this one skips.
+        has_hints = minor != fmt.VERSION_MINOR or flags & UNUSED_FLAGS or header_bytes != len(packed)
+        _require(has_hints or data.startswith(packed), "a header has two encodings")
         stop = segment = 0
         for entry in container.chunks:
             _require(stop <= entry.offset and entry.stop_offset <= len(data), "chunks overlap or lie outside the file")

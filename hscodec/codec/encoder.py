@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -145,21 +145,21 @@ class Encoder:
             num_channels=len(window),
         )
         raised = torch.from_numpy(np.ascontiguousarray(window)) * gain
-        symbols = self._symbols(raised.to(self.device), attacks)
+        symbols = replace(self._symbols(raised.to(self.device)), attacks=attacks)
         packed = self._pool.submit(pack, symbols, self.model.tables, self.quality_hundredths)
         self._pending.append(_Pending(self._next_segment, symbols, packed))
         self._held = self._held[:, count * self.samples_per_hop :]
         self._next_segment += count
 
     @torch.inference_mode()
-    def _symbols(self, window: torch.Tensor, attacks: np.ndarray) -> ChunkSymbols:
+    def _symbols(self, window: torch.Tensor) -> ChunkSymbols:
         quality = self.quality_hundredths / 100
         theta = self.target.analyze(window, self.samples_per_hop)
         theta[..., self.num_weights :] = 0
         latent = self.network.encode_latent(theta, quality)
         precision = self.network.decode_precision(latent, quality)
         weights = self.network.quantize(theta[..., : self.num_weights], precision)
-        return ChunkSymbols(latent.cpu().numpy(), weights.cpu().numpy(), attacks)
+        return ChunkSymbols(latent.cpu().numpy(), weights.cpu().numpy())
 
     def _packed(self, *, keep: int) -> Iterator[EncodedChunk]:
         """Yield packed chunks in order, leaving up to `keep` to the packing threads."""

@@ -46,7 +46,7 @@ def ideal_bytes(path, model):
     return total / 8
 
 
-@pytest.mark.parametrize(("quality", "share"), [(2, 0.04), (5, 0.04), (8, 0.06)])
+@pytest.mark.parametrize(("quality", "share"), [(2, 0.15), (5, 0.09), (8, 0.11)])
 def test_a_file_costs_its_ideal_code_length(shipped, ten_seconds, tmp_path, quality, share):
     result = encode_file(ten_seconds, tmp_path / "a.hsnd", model=shipped, quality=quality, device="cpu")
     assert result.seconds == 10

@@ -192,7 +192,7 @@ def test_tags_that_do_not_fill_their_room_are_refused(header, tag):
     data = dataclasses.replace(header, tags=()).pack()
     data = patch(data[:-4] + tag + bytes(4), 12, (len(data) + len(tag)).to_bytes(2, "little"))
     with pytest.raises(FormatError, match="tag"):
-        fmt.FileHeader.unpack(reseal(patch(data, 62, b"\1")))
+        fmt.FileHeader.unpack(reseal(patch(patch(data, 62, b"\1"), 9, b"\0")))
 
 
 def test_a_tag_longer_than_the_header_of_a_later_minor_version_is_refused(header):
