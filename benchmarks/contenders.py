@@ -121,4 +121,4 @@ class Hscodec:
             source.write_bytes(encoded.blob)
             decode_file(source, target, model=self._model, subtype="FLOAT", device=self._device)
             frames, _ = soundfile.read(target, dtype="float32", always_2d=True)
-        return np.ascontiguousarray(frames.T)
+        return np.ascontiguousarray(frames.T, dtype=np.float32)

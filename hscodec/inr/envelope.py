@@ -36,7 +36,7 @@ def attack_gain(
         attacks: [N, 3]
         returns: [C, T] float32, at least 1
     """
-    log2_gain = np.zeros((num_channels, num_samples))
+    log2_gain = np.zeros((num_channels, num_samples), np.float32)
     for channel, slot, units in attacks.tolist():
         here = Fraction(slot, SLOTS_PER_HOP) + origin
         lead = Fraction(ATTACK_LEAD_SLOTS, SLOTS_PER_HOP)
@@ -46,4 +46,4 @@ def attack_gain(
         slots = (offset + np.arange(stop - first) / float(grid)) * SLOTS_PER_HOP
         part = log2_gain[channel, first:stop]
         np.maximum(part, units * LOG2_GAIN_STEP * np.interp(slots, _KNOT_SLOTS, (0, 1, 1, 0)), out=part)
-    return torch.from_numpy(np.exp2(log2_gain).astype(np.float32))
+    return torch.from_numpy(np.exp2(log2_gain))
