@@ -121,8 +121,11 @@ def export_checkpoint(checkpoint: Path, target: Path) -> ManifestEntry:
     except (ConfigError, RuntimeError) as error:
         raise ModelError(f"{checkpoint} holds a network of another version: {error}") from error
     network.eval()
+    config = state["config"]
+    data = config.get("data", {})
     training = {
-        "config": state["config"],
+        # Where the corpus lay is the concern of one machine.
+        "config": config | {"data": data | {"corpus": Path(data.get("corpus", "")).name}},
         "steps": state["step"],
         "minutes": round(state["seconds"] / 60, 1),
     }

@@ -1,6 +1,7 @@
 import hashlib
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -120,6 +121,7 @@ def test_an_exported_model_loads(config, trained, tmp_path):
         patch.setenv("HSCODEC_MODELS", str(tmp_path))
         model = load_model("mine")
     assert model.config == config.hypernetwork
+    assert str(Path(config.data.corpus).parent).encode() not in path.read_bytes()
     averaged = trained.average.weights
     for name, weight in model.network(CPU).state_dict().items():
         torch.testing.assert_close(weight, averaged[name], rtol=1e-3, atol=1e-6)
