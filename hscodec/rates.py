@@ -14,7 +14,8 @@ SLOTS_PER_HOP = 16
 ATTACK_LEAD_SLOTS = 36
 """The gain is raised this long before an attack (45 ms): a segment's error reaches back two hops."""
 MAX_ATTACK_GAIN = 15
-"""In units of 3 dB."""
+LOG2_ATTACK_GAIN_STEP = 0.5
+"""The greatest gain in front of an attack, and log2 of one unit of it: 3 dB."""
 
 MIN_SAMPLE_RATE_HZ = 8_000
 MAX_SAMPLE_RATE_HZ = 192_000

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hscodec.rates import ATTACK_LEAD_SLOTS, MAX_ATTACK_GAIN, SLOTS_PER_HOP
+from hscodec.rates import ATTACK_LEAD_SLOTS, LOG2_ATTACK_GAIN_STEP, MAX_ATTACK_GAIN, SLOTS_PER_HOP
 
 _SILENCE = 1e-10
 _QUIETEST_ATTACK = 1e-4
@@ -12,6 +12,7 @@ _QUIET_SLOTS = 16
 _JUMP, _ONSET = 4.0, 10.0
 """So many times louder, in power, than all slots before it must the first slot of an attack be, and one of its first
 three."""
+_BEFORE_SLOTS = 24
 _MIN_RATIO = 4.0
 """In amplitude, over 20 ms behind the attack and 30 ms in front of it."""
 _MARGIN, _MAX_RATIO = 2.0, 8.0
@@ -49,7 +50,7 @@ def _channel_attacks(power: np.ndarray) -> list[tuple[int, int]]:
     slots = np.arange(ATTACK_LEAD_SLOTS, last_slot + 1)
     places = slots + SLOTS_PER_HOP
     loudest_before = windows(power, _QUIET_SLOTS).max(1)[places - _QUIET_SLOTS]
-    before = windows(power, 24).mean(1)[places - 24]
+    before = windows(power, _BEFORE_SLOTS).mean(1)[places - _BEFORE_SLOTS]
     after = windows(power, _QUIET_SLOTS).mean(1)[np.minimum(places, power.size - _QUIET_SLOTS)]
     ratio = np.sqrt(after / before)
     is_attack = (
@@ -63,6 +64,6 @@ def _channel_attacks(power: np.ndarray) -> list[tuple[int, int]]:
         slot = int(slots[index])
         if attacks and slot - attacks[-1][0] < SLOTS_PER_HOP:
             continue
-        units = round(2 * np.log2(min(ratio[index] / _MARGIN, _MAX_RATIO)))
+        units = round(np.log2(min(ratio[index] / _MARGIN, _MAX_RATIO)) / LOG2_ATTACK_GAIN_STEP)
         attacks.append((slot, min(max(units, 1), MAX_ATTACK_GAIN)))
     return attacks

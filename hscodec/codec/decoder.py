@@ -12,7 +12,7 @@ from hscodec.codec.symbols import Span, SymbolSource
 from hscodec.coding.attacks import no_attacks
 from hscodec.errors import FormatError
 from hscodec.inr.coordinates import first_sample_of_hop
-from hscodec.inr.envelope import attack_gain
+from hscodec.inr.envelope import lowered
 from hscodec.inr.lapped import LappedSiren
 from hscodec.model import Precision
 from hscodec.rates import scaled_length
@@ -185,17 +185,10 @@ class Decoder:
         channels = [self._target.synthesize(row, self._grid, first_segment=start) for row in theta]
         samples = torch.stack(channels)
         prepared = self._prepared[index]
-        if prepared is None or not len(prepared.attacks):
+        if prepared is None:
             return samples
-        gain = attack_gain(
-            prepared.attacks,
-            self._grid,
-            origin=span.first_segment,
-            start=first_sample_of_hop(start, self._grid),
-            num_samples=samples.shape[1],
-            num_channels=len(samples),
-        )
-        return samples / gain.to(self._device)
+        first_sample = first_sample_of_hop(start, self._grid)
+        return lowered(samples, prepared.attacks, self._grid, origin=span.first_segment, start=first_sample)
 
     def _theta(self, index: int, span: Span, first: int, last: int) -> torch.Tensor:
         """Return the refined weights [C, S, K] of the segments [first - 1, last); zeros where they are lost."""

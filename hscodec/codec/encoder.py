@@ -15,7 +15,7 @@ from hscodec.codec.constants import CHUNK_SEGMENTS
 from hscodec.coding.payload import ChunkSymbols, PackedChunk, pack
 from hscodec.container.format import ChunkOrder
 from hscodec.container.writer import ContainerWriter
-from hscodec.inr.envelope import attack_gain
+from hscodec.inr.envelope import raised
 from hscodec.inr.lapped import LappedSiren
 from hscodec.rates import HOP_SECONDS, analysis_rate, num_segments, num_weights
 from hscodec.registry import Model
@@ -136,16 +136,10 @@ class Encoder:
     def _encode(self, count: int) -> None:
         window = self._held[:, : (count + 1) * self.samples_per_hop]
         attacks = find_attacks(window, self.samples_per_hop)
-        gain = attack_gain(
-            attacks,
-            Fraction(self.samples_per_hop),
-            origin=1,  # the window begins one hop before the first segment's centre
-            start=0,
-            num_samples=window.shape[1],
-            num_channels=len(window),
-        )
-        raised = torch.from_numpy(np.ascontiguousarray(window)) * gain
-        symbols = replace(self._symbols(raised.to(self.device)), attacks=attacks)
+        samples = torch.from_numpy(np.ascontiguousarray(window))
+        # The window begins one hop before the first segment's centre.
+        samples = raised(samples, attacks, Fraction(self.samples_per_hop), origin=1, start=0)
+        symbols = replace(self._symbols(samples.to(self.device)), attacks=attacks)
         packed = self._pool.submit(pack, symbols, self.model.tables, self.quality_hundredths)
         self._pending.append(_Pending(self._next_segment, symbols, packed))
         self._held = self._held[:, count * self.samples_per_hop :]

@@ -11,12 +11,26 @@ from fractions import Fraction
 import numpy as np
 import torch
 
-from hscodec.rates import ATTACK_LEAD_SLOTS, SLOTS_PER_HOP, first_sample
+from hscodec.rates import ATTACK_LEAD_SLOTS, LOG2_ATTACK_GAIN_STEP, SLOTS_PER_HOP, first_sample
 
-LOG2_GAIN_STEP = 0.5
-"""log2 of one unit of gain: 3 dB."""
 _KNOT_SLOTS = (-ATTACK_LEAD_SLOTS, 12 - ATTACK_LEAD_SLOTS, -1, 0)
 """Relative to the attack, the logarithm of the gain rises from the first to the second, and falls from the third on."""
+
+
+def raised(samples: torch.Tensor, attacks: np.ndarray, grid: Fraction, *, origin: int, start: int) -> torch.Tensor:
+    """Return samples [C, T] multiplied by the gain in front of attacks; arguments as those of `attack_gain`."""
+    return samples * _gain_of(samples, attacks, grid, origin, start) if len(attacks) else samples
+
+
+def lowered(samples: torch.Tensor, attacks: np.ndarray, grid: Fraction, *, origin: int, start: int) -> torch.Tensor:
+    """Undo `raised`, on any grid."""
+    return samples / _gain_of(samples, attacks, grid, origin, start) if len(attacks) else samples
+
+
+def _gain_of(samples: torch.Tensor, attacks: np.ndarray, grid: Fraction, origin: int, start: int) -> torch.Tensor:
+    num_channels, num_samples = samples.shape
+    gain = attack_gain(attacks, grid, origin=origin, start=start, num_samples=num_samples, num_channels=num_channels)
+    return gain.to(samples.device)
 
 
 def attack_gain(
@@ -45,5 +59,5 @@ def attack_gain(
         offset = float((start + first + Fraction(1, 2)) / grid - here)
         slots = (offset + np.arange(stop - first) / float(grid)) * SLOTS_PER_HOP
         part = log2_gain[channel, first:stop]
-        np.maximum(part, units * LOG2_GAIN_STEP * np.interp(slots, _KNOT_SLOTS, (0, 1, 1, 0)), out=part)
+        np.maximum(part, units * LOG2_ATTACK_GAIN_STEP * np.interp(slots, _KNOT_SLOTS, (0, 1, 1, 0)), out=part)
     return torch.from_numpy(np.exp2(log2_gain))

@@ -110,12 +110,12 @@ class Trainer:
         """Return the averaged weights of a checkpoint, with this network's own blocks where it has fewer."""
         state = load_checkpoint(path, self.device)
         wanted, found = asdict(self.config)["hypernetwork"], state["config"]["hypernetwork"]
-        missing_blocks = range(found["refine_blocks"], wanted["refine_blocks"])
-        if found != wanted and (found | {"refine_blocks": wanted["refine_blocks"]} != wanted or not missing_blocks):
+        num_blocks = wanted["refine_blocks"]
+        if found | {"refine_blocks": num_blocks} != wanted or found["refine_blocks"] > num_blocks:
             raise ModelError(f"{path} holds a network of another shape than the configuration")
         new_blocks = {
             name: value
-            for index in missing_blocks
+            for index in range(found["refine_blocks"], num_blocks)
             for name, value in self.network.state_dict().items()
             if name.startswith(f"refinement.blocks.{index}.")
         }
@@ -244,7 +244,7 @@ class Trainer:
             with self._autocast():
                 figures["hinge"] = self.adversary.learn(reference, estimate)
         for name, value in figures.items():
-            self.figures[name] = self.figures.get(name, 0.0) * _SMOOTHING + (1 - _SMOOTHING) * value.detach().item()
+            self.figures[name] = self.figures.get(name, 0.0) * _SMOOTHING + (1 - _SMOOTHING) * value.item()
 
     def _forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
         """Return the batch as it can be compared, what comes back of it, the price of its rate, and rates to report."""
@@ -268,7 +268,7 @@ class Trainer:
         slope = torch.where(above > 0, weights.rate_slope_above, weights.rate_slope)
         price = weights.rate * torch.exp(-slope * above)
         rate = (price * (latent_kbps + weight_kbps)).mean()
-        figures = {"weight_kbps": weight_kbps.detach().mean(), "latent_kbps": latent_kbps.detach().mean()}
+        figures = {"weight_kbps": weight_kbps.mean(), "latent_kbps": latent_kbps.mean()}
         return reference, estimate, rate, figures
 
     def _distortion(
