@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 
 from hscodec.coding.fixedpoint import FixedPointTables
+from hscodec.coding.frequencies import TABLE_NAMES, FrequencyTables
 from hscodec.config import from_mapping
 from hscodec.errors import ConfigError, ModelError
 from hscodec.hypernet.config import HypernetworkConfig
@@ -36,7 +37,10 @@ TUNED_MODELS = {"ear": "hsc-3", "fidelity": "hsc-3-fidelity"}
 DEFAULT_MODEL = TUNED_MODELS["ear"]
 MODEL_ID_BYTES = 16
 TABLE_PREFIX = "fixed_point."
+FREQUENCY_PREFIX = "frequency."
 NETWORK_PREFIX = "network."
+_BEFORE_THERE_WAS = {"level_ratio_above": 1.0}
+"""What holds for models older than an entry of the configuration."""
 MAX_MODEL_BYTES = 512 * 2**20
 FAMILY = "hsc"
 
@@ -71,6 +75,7 @@ class Model:
         sha256: Hash of the file, hexadecimal.
         config: Shape of the hypernetwork.
         tables: Integers that bytes and symbols depend on.
+        frequencies: Statistics of its symbols; models before hsc-4 have none.
         arrays: Network weights by name.
     """
 
@@ -79,6 +84,7 @@ class Model:
     sha256: str
     config: HypernetworkConfig
     tables: FixedPointTables
+    frequencies: FrequencyTables | None
     arrays: dict[str, np.ndarray]
 
     @property
@@ -181,6 +187,7 @@ def read_model_file(path: Path, name: str) -> Model:
         sha256=hashlib.sha256(content).hexdigest(),
         config=config,
         tables=_tables(arrays, config, path),
+        frequencies=_frequencies(arrays, config, path),
         arrays={key.removeprefix(NETWORK_PREFIX): a for key, a in arrays.items() if key.startswith(NETWORK_PREFIX)},
     )
 
@@ -218,6 +225,8 @@ def _load_entry(folder: Path, entry: ManifestEntry) -> Model:
 
 def _config(values: dict[str, Any], name: str) -> HypernetworkConfig:
     """Return the configuration of a model. It must be complete: later versions may have other defaults."""
+    if isinstance(values, dict):
+        values = _BEFORE_THERE_WAS | values
     if isinstance(values, dict) and (missing := {field.name for field in fields(HypernetworkConfig)} - values.keys()):
         raise ConfigError(f"{name}: hypernetwork.{min(missing)} is missing")
     return from_mapping(HypernetworkConfig, values, name)
@@ -241,3 +250,18 @@ def _tables(arrays: dict[str, np.ndarray], config: HypernetworkConfig, path: Pat
     if (tables.latent_channels, tables.num_weights) != (config.latent_channels, config.num_weights):
         raise ModelError(f"{path}: its fixed-point tables do not fit its own configuration")
     return tables
+
+
+def _frequencies(arrays: dict[str, np.ndarray], config: HypernetworkConfig, path: Path) -> FrequencyTables | None:
+    found = {name: arrays[FREQUENCY_PREFIX + name] for name in TABLE_NAMES if FREQUENCY_PREFIX + name in arrays}
+    if not found:
+        return None
+    if missing := set(TABLE_NAMES) - found.keys():
+        raise ModelError(f"{path} lacks the frequency table {min(missing)!r}")
+    try:
+        frequencies = FrequencyTables(**found)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    if frequencies.latent_channels != config.latent_channels:
+        raise ModelError(f"{path}: its frequency tables do not fit its own configuration")
+    return frequencies

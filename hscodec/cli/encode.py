@@ -51,6 +51,12 @@ def _finite(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
 )
 @click.option("--no-tags", is_flag=True, help="Leave out the tags of the input.")
 @click.option(
+    "--zstd",
+    "zstd_only",
+    is_flag=True,
+    help="Code with zstd alone, which other programs find easier to read. Files are about a sixth larger.",
+)
+@click.option(
     "--live",
     is_flag=True,
     help="Encode a pipe as it arrives. Its level is not known then: full scale is taken for its peak.",
@@ -65,6 +71,7 @@ def command(
     quality: float,
     edits: tuple[str, ...],
     no_tags: bool,
+    zstd_only: bool,
     live: bool,
     device: str,
     force: bool,
@@ -107,6 +114,7 @@ def command(
             quality=quality,
             tags=combined(() if no_tags else source_tags(audio), parsed_edits),
             device=device,
+            zstd_only=zstd_only,
             overwrite=force,
             progress=bar.update,
         )

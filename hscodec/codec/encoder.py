@@ -73,6 +73,7 @@ class Encoder:
         quality_hundredths: Quality times 100, 0 to 1000.
         gain: Samples are divided by this before analysis; the decoder multiplies by it.
         device: Where the networks run.
+        zstd_only: Whether symbols are coded by zstd alone, which every model can do.
     """
 
     def __init__(
@@ -84,8 +85,10 @@ class Encoder:
         quality_hundredths: int,
         gain: float,
         device: torch.device,
+        zstd_only: bool = False,
     ) -> None:
         self.model = model
+        self._frequencies = None if zstd_only else model.frequencies
         self.network = model.network(device)
         self.device = device
         self.quality_hundredths = quality_hundredths
@@ -140,7 +143,9 @@ class Encoder:
         # The window begins one hop before the first segment's centre.
         samples = raised(samples, attacks, Fraction(self.samples_per_hop), origin=1, start=0)
         symbols = replace(self._symbols(samples.to(self.device)), attacks=attacks)
-        packed = self._pool.submit(pack, symbols, self.model.tables, self.quality_hundredths)
+        packed = self._pool.submit(
+            pack, symbols, self.model.tables, self.quality_hundredths, frequencies=self._frequencies
+        )
         self._pending.append(_Pending(self._next_segment, symbols, packed))
         self._held = self._held[:, count * self.samples_per_hop :]
         self._next_segment += count

@@ -77,6 +77,7 @@ def encode_file(
     quality: float = DEFAULT_QUALITY,
     tags: Tags | None = None,
     device: torch.device | str = "auto",
+    zstd_only: bool = False,
     overwrite: bool = False,
     progress: ProgressReport | None = None,
 ) -> FileResult:
@@ -92,6 +93,7 @@ def encode_file(
         quality: 0 to 10, in steps of 0.01.
         tags: What to store as tags; None is `source_tags`.
         device: Where the networks run.
+        zstd_only: Whether symbols are coded by zstd alone; files are then about a sixth larger.
         overwrite: Whether `target` may exist. It is never the source.
         progress: Called after each block.
 
@@ -127,6 +129,7 @@ def encode_file(
             quality_hundredths=header.quality,
             gain=header.gain,
             device=choose_device(device) if isinstance(device, str) else device,
+            zstd_only=zstd_only,
         )
         if isinstance(target, str | Path):
             target = stack.enter_context(atomic_writer(target, overwrite=overwrite))

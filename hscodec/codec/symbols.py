@@ -215,7 +215,15 @@ def checked_symbols(chunk: Chunk, header: FileHeader, model: Model) -> ChunkSymb
     shape = (header.num_channels, chunk.header.num_segments, header.num_weights)
     order, has_attacks = Order(int(chunk.header.order)), chunk.header.has_attacks
     try:
-        symbols = unpack(chunk.payload, order, model.tables, header.quality, shape=shape, has_attacks=has_attacks)
+        symbols = unpack(
+            chunk.payload,
+            order,
+            model.tables,
+            header.quality,
+            shape=shape,
+            frequencies=model.frequencies,
+            has_attacks=has_attacks,
+        )
     except FormatError as error:
         raise FormatError(f"{name}: {error}") from error
     if symbols.digest() != chunk.header.symbol_digest:

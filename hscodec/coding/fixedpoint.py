@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from hscodec.coding.order import NUM_CLASSES
+from hscodec.coding.order import NUM_CLASSES, NUM_FINE_CLASSES
 from hscodec.errors import ModelError
 
 NUM_QUALITY_KNOTS = 11
@@ -27,7 +27,8 @@ _MAX_WEIGHT = 2**16
 _MAX_BIAS = 2**44
 _MAX_FAN_IN = 2**13
 _MAX_LATENT = 2**20
-_CLASS_WIDTH = 12 * 2**ACTIVATION_BITS // NUM_CLASSES  # classes divide log scales from -6 to 6 evenly
+_FINE_CLASS_WIDTH = 12 * 2**ACTIVATION_BITS // NUM_FINE_CLASSES  # classes divide log scales from -6 to 6 evenly
+_FINE_PER_CLASS = NUM_FINE_CLASSES // NUM_CLASSES
 _LOWEST = 6 * 2**ACTIVATION_BITS
 
 
@@ -151,7 +152,14 @@ def _predict(previous: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 def scale_classes(
     tables: FixedPointTables, latent: np.ndarray, quality_hundredths: int, num_weights: int
 ) -> np.ndarray:
-    """Return the scale class of every weight symbol, 0 (smallest) to 15.
+    """Return the scale class of every weight symbol, 0 (smallest) to 15; see `fine_scale_classes`."""
+    return fine_scale_classes(tables, latent, quality_hundredths, num_weights) // _FINE_PER_CLASS
+
+
+def fine_scale_classes(
+    tables: FixedPointTables, latent: np.ndarray, quality_hundredths: int, num_weights: int
+) -> np.ndarray:
+    """Return the fine scale class of every weight symbol, 0 (smallest) to 63, four to each scale class.
 
     Args:
         tables: The model's integers.
@@ -173,7 +181,7 @@ def scale_classes(
     hidden = _residual(hidden, _layer(_windows(hidden, 3), tables.segment_mix, tables.segment_mix_bias))
     bias = _at_quality(tables.leave_bias, quality_hundredths)[:num_weights]
     log_scale = _layer(hidden, tables.leave[:, :num_weights], bias)
-    return np.clip(np.floor((log_scale + _LOWEST) / _CLASS_WIDTH), 0, NUM_CLASSES - 1).astype(np.uint8)
+    return np.clip(np.floor((log_scale + _LOWEST) / _FINE_CLASS_WIDTH), 0, NUM_FINE_CLASSES - 1).astype(np.uint8)
 
 
 def _at_quality(knots: np.ndarray, quality_hundredths: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The order in which a chunk's weight symbols are stored.
+"""The order in which a chunk's weight symbols are stored, as far as zstd stores them; `by_context` has its own.
 
 zstd adapts its tables to what it has just seen. Sorted by predicted scale, symbols of one distribution stand together,
 which makes up for the coder's lack of a model: long runs of zeros become matches, the rest gets Huffman tables that
@@ -12,6 +12,9 @@ import numpy as np
 NUM_CLASSES = 16
 """Finer classes know more, but each then holds too few symbols for zstd to adapt to: 64 cost 1 to 2 % more."""
 
+NUM_FINE_CLASSES = 64
+"""Four to each class: statistics that were learnt beforehand need not adapt, and may be this fine."""
+
 RUN_CLASSES = 7
 """Symbols of the classes below this are stored as runs of zeros and values; their scale is below exp(-0.75)."""
 
@@ -21,6 +24,7 @@ class Order(IntEnum):
 
     PLAIN = 0
     BY_CLASS = 1
+    BY_CONTEXT = 2
 
 
 def class_order(classes: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
-"""The payload of a chunk: one zstd frame over latent residuals, weight symbols in stored order, and large values.
+"""The payload of a chunk: its attacks, if there are any, and behind them its symbols in one of three orders.
 
-Attacks, if there are any, stand in front of the frame.
+In orders `plain` and `by-class` they are a zstd frame over latent residuals, weight symbols in stored order, and large
+values. Order `by-context` is `coding.by_context`, for models that hold the statistics which it needs.
 
 The layout is normative in `docs/format.md`. Nothing here is floating point except the exact sums of `fixedpoint`.
 """
@@ -11,8 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import zstandard
 
+from hscodec.coding import by_context
 from hscodec.coding.attacks import check_attacks, no_attacks, pack_attacks, unpack_attacks
 from hscodec.coding.fixedpoint import FixedPointTables, latent_from_residuals, latent_residuals, scale_classes
+from hscodec.coding.frequencies import FrequencyTables
 from hscodec.coding.order import RUN_CLASSES, Order, sort_symbols, unsort_symbols
 from hscodec.coding.quantize import ESCAPE, ESCAPED_BYTES, from_bytes, to_bytes
 from hscodec.coding.runs import from_runs, runs_byte_length, to_runs
@@ -21,7 +24,7 @@ from hscodec.errors import FormatError
 ZSTD_LEVEL = 22
 TRIAL_LEVEL = 3
 TRIAL_MARGIN = 1.1
-"""Plain order is compressed in earnest only if a quick trial comes this near to order by class: at the highest level it
+"""Plain order is compressed in earnest only if a quick trial comes this near to the others: at the highest level it
 takes fifty times as long as the sorted symbols, and nearly always loses."""
 
 DIGEST_BYTES = 8
@@ -51,42 +54,67 @@ class ChunkSymbols:
 
 @dataclass(frozen=True)
 class PackedChunk:
-    """A payload, the order that it uses, and whether attacks stand in front of its frame."""
+    """A payload, the order that it uses, and whether attacks stand in front of its symbols."""
 
     payload: bytes
     order: Order
     has_attacks: bool = False
 
 
-def pack(symbols: ChunkSymbols, tables: FixedPointTables, quality_hundredths: int) -> PackedChunk:
-    """Return the smaller of the two orders' payloads, as far as a quick trial of plain order can tell.
+def pack(
+    symbols: ChunkSymbols,
+    tables: FixedPointTables,
+    quality_hundredths: int,
+    *,
+    frequencies: FrequencyTables | None = None,
+) -> PackedChunk:
+    """Return the smallest payload, as far as a quick trial of plain order can tell.
+
+    Args:
+        symbols: What to store.
+        tables: The model's integers.
+        quality_hundredths: Quality of the file times 100.
+        frequencies: The model's statistics; without them order is plain or by class.
 
     Shape:
         symbols.latent: [C, S/2, Z]
         symbols.weights: [C, S, K]
         symbols.attacks: [N, 3]
     """
-    frame, order = _smaller_frame(symbols, tables, quality_hundredths)
+    if frequencies is None:
+        content, order = _by_class(symbols, tables, quality_hundredths), Order.BY_CLASS
+    else:
+        content = by_context.write(symbols.latent, symbols.weights, tables, frequencies, quality_hundredths)
+        order = Order.BY_CONTEXT
+    plain = _plain(symbols, tables, smaller_than=len(content))
+    if plain is not None:
+        content, order = plain, Order.PLAIN
     if not len(symbols.attacks):
-        return PackedChunk(frame, order)
+        return PackedChunk(content, order)
     check_attacks(symbols.attacks, *symbols.weights.shape[:2])
-    return PackedChunk(pack_attacks(symbols.attacks) + frame, order, has_attacks=True)
+    return PackedChunk(pack_attacks(symbols.attacks) + content, order, has_attacks=True)
 
 
-def _smaller_frame(symbols: ChunkSymbols, tables: FixedPointTables, quality_hundredths: int) -> tuple[bytes, Order]:
-    # Each latent channel's residuals stand together in time: [C, Z, S/2].
-    residuals = latent_residuals(symbols.latent, tables.prediction).transpose(0, 2, 1).reshape(-1)
+def _by_class(symbols: ChunkSymbols, tables: FixedPointTables, quality_hundredths: int) -> bytes:
     classes = scale_classes(tables, symbols.latent, quality_hundredths, symbols.weights.shape[-1])
     ordered = sort_symbols(symbols.weights, classes)
     num_sparse = int(np.count_nonzero(classes < RUN_CLASSES))
     runs, values = to_runs(ordered[:num_sparse])
-    by_class = _compress([residuals, ordered[num_sparse:]], runs, values)
-    plain = [residuals, symbols.weights.reshape(-1)]
-    if len(_compress(plain, level=TRIAL_LEVEL)) < TRIAL_MARGIN * len(by_class):
-        in_earnest = _compress(plain)
-        if len(in_earnest) < len(by_class):
-            return in_earnest, Order.PLAIN
-    return by_class, Order.BY_CLASS
+    return _compress([_residuals(symbols, tables), ordered[num_sparse:]], runs, values)
+
+
+def _plain(symbols: ChunkSymbols, tables: FixedPointTables, *, smaller_than: int) -> bytes | None:
+    """Return the frame of plain order if it is smaller than so many bytes."""
+    content = [_residuals(symbols, tables), symbols.weights.reshape(-1)]
+    if len(_compress(content, level=TRIAL_LEVEL)) >= TRIAL_MARGIN * smaller_than:
+        return None
+    frame = _compress(content)
+    return frame if len(frame) < smaller_than else None
+
+
+def _residuals(symbols: ChunkSymbols, tables: FixedPointTables) -> np.ndarray:
+    """Return the latent's residuals, flattened; those of one latent channel stand together in time, [C, Z, S/2]."""
+    return latent_residuals(symbols.latent, tables.prediction).transpose(0, 2, 1).reshape(-1)
 
 
 def unpack(
@@ -96,23 +124,30 @@ def unpack(
     quality_hundredths: int,
     *,
     shape: tuple[int, int, int],
+    frequencies: FrequencyTables | None = None,
     has_attacks: bool = False,
 ) -> ChunkSymbols:
     """Return the symbols of a payload.
 
     Args:
-        payload: One zstd frame, behind attacks if there are any.
+        payload: The symbols, behind attacks if there are any.
         order: Stored order of the weight symbols.
         tables: The model's integers.
         quality_hundredths: Quality of the file times 100.
         shape: (C, S, K): channels, segments (even), weights of one segment.
-        has_attacks: Whether attacks stand in front of the frame.
+        frequencies: The model's statistics, if it has any.
+        has_attacks: Whether attacks stand in front of the symbols.
 
     Raises:
-        FormatError: The attacks are not valid, or what follows is not exactly one zstd frame of the announced size.
+        FormatError: The attacks are not valid, or what follows is not exactly the symbols of such a chunk.
     """
     channels, segments, num_weights = shape
     attacks, payload = unpack_attacks(payload, channels, segments) if has_attacks else (no_attacks(), payload)
+    if order is Order.BY_CONTEXT:
+        if frequencies is None:
+            raise FormatError("payload is in an order for which its model has no statistics")
+        latent, weights = by_context.read(payload, tables, frequencies, quality_hundredths, shape=shape)
+        return ChunkSymbols(latent, weights, attacks)
     num_residuals = channels * (segments // 2) * tables.latent_channels
     num_symbols = channels * segments * num_weights
     reader = _ContentReader(_decompress(payload, num_residuals + num_symbols))

@@ -17,6 +17,7 @@ class ChunkOrder(IntEnum):
 
     PLAIN = 0
     BY_CLASS = 1
+    BY_CONTEXT = 2
 
 
 class SampleFormat(IntEnum):

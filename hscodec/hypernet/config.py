@@ -15,6 +15,9 @@ QualityT = TypeVar("QualityT", float, "torch.Tensor")
 QUALITY_KNOTS = 11
 """Whole qualities 0, 1, ..., 10, between which quality-dependent tables are interpolated."""
 
+PIVOT_QUALITY = 5.0
+"""Where the price of rate is stated in training, and above which levels may rise faster."""
+
 _MAX_SIZE = 2**14
 _MAX_BLOCKS = 64
 
@@ -35,6 +38,7 @@ class HypernetworkConfig:
         refine_blocks: ConvNeXt blocks of the refinement network.
         refine_kernel: Taps of its depthwise convolutions, odd.
         level_per_quality: Step of the conditioning level for one unit of quality.
+        level_ratio_above: Above quality 5 levels rise so many times as fast.
         neutral_quality: Quality of level 0, where the initial step size holds.
         step_per_level: log(step size) falls by this much for one unit of level.
         initial_step: Step size before training, in the networks' units.
@@ -51,6 +55,7 @@ class HypernetworkConfig:
     refine_blocks: int = 4
     refine_kernel: int = 7
     level_per_quality: float = 0.25
+    level_ratio_above: float = 1.0
     neutral_quality: float = 7.2
     step_per_level: float = 1.5
     initial_step: float = 0.03
@@ -80,7 +85,13 @@ class HypernetworkConfig:
 
     def level(self, quality: QualityT) -> QualityT:
         """Return the conditioning level of a quality in [0, 10], or of a tensor of them."""
-        return (quality - self.neutral_quality) * self.level_per_quality
+        above = (quality - PIVOT_QUALITY) * (quality > PIVOT_QUALITY)
+        return (quality - self.neutral_quality + (self.level_ratio_above - 1) * above) * self.level_per_quality
+
+    def quality(self, level: float) -> float:
+        """Return the quality of a conditioning level: undo `level`."""
+        above = level / self.level_per_quality + self.neutral_quality - PIVOT_QUALITY
+        return PIVOT_QUALITY + (above / self.level_ratio_above if above > 0 else above)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the configuration as plain values."""

@@ -150,7 +150,8 @@ class OptimizerConfig:
         average_decay: Decay of the weight average.
         steps: Length of the run in steps; 0 if `minutes` says it.
         minutes: Length of the run in minutes of training time over all resumed parts; 0 if `steps` says it.
-        scale_steps: Steps of the last stage, which fits the scale network alone.
+        scale_steps: Steps of the last stage but one, which fits the scale network alone; 0 leaves out the last, too.
+        frequency_batches: Batches of the last stage, which counts the statistics of symbols.
     """
 
     learning_rate: float = 1e-3
@@ -161,13 +162,14 @@ class OptimizerConfig:
     steps: int = 0
     minutes: float = 0.0
     scale_steps: int = 1000
+    frequency_batches: int = 200
 
     def __post_init__(self) -> None:
         if (self.steps > 0) == (self.minutes > 0):
             raise ConfigError("optimizer: give either steps or minutes")
         if self.learning_rate <= 0 or self.max_gradient_norm <= 0:
             raise ConfigError("optimizer: learning_rate and max_gradient_norm must be greater than 0")
-        for name in ("steps", "minutes", "weight_decay", "warmup_steps", "scale_steps"):
+        for name in ("steps", "minutes", "weight_decay", "warmup_steps", "scale_steps", "frequency_batches"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"optimizer.{name} must not be negative")
         if not 0 <= self.average_decay < 1:

@@ -10,77 +10,27 @@ import torch
 from safetensors.numpy import save as save_arrays
 
 from hscodec.atomic import atomic_writer
-from hscodec.coding.fixedpoint import (
-    ACTIVATION_BITS,
-    LATENT_STEP_BITS,
-    PREDICTION_BITS,
-    WEIGHT_BITS,
-    FixedPointTables,
-)
+from hscodec.coding.frequencies import TABLE_NAMES, FrequencyTables
 from hscodec.config import from_mapping
 from hscodec.errors import ConfigError, ModelError
 from hscodec.hypernet.config import HypernetworkConfig
-from hscodec.hypernet.scale import OUTPUT_GAIN
 from hscodec.model import Hypernetwork
-from hscodec.registry import FAMILY, NETWORK_PREFIX, TABLE_PREFIX, ManifestEntry
-from hscodec.training.trainer import load_checkpoint
+from hscodec.registry import FAMILY, FREQUENCY_PREFIX, NETWORK_PREFIX, TABLE_PREFIX, ManifestEntry
+from hscodec.training.fixed_point import fixed_point_tables
+from hscodec.training.trainer import load_checkpoint, stored_frequencies
 
 
-def fixed_point_tables(network: Hypernetwork) -> FixedPointTables:
-    """Round the scale network and the latent prior to integers.
-
-    Raises:
-        ModelError: A value is not finite, or too large.
-    """
-    scale, prior = network.scale, network.prior
-    bias_bits = ACTIVATION_BITS + WEIGHT_BITS
-
-    def weight(tensor: torch.Tensor) -> np.ndarray:
-        return _rounded32(tensor, WEIGHT_BITS)
-
-    def convolution(tensor: torch.Tensor) -> np.ndarray:
-        """[W_out, W_in, taps] to [taps * W_in, W_out], the order of `fixedpoint`'s stacked windows."""
-        return weight(tensor.permute(2, 1, 0).reshape(-1, tensor.shape[0]))
-
-    return FixedPointTables(
-        prediction=_rounded32(prior.prediction(), PREDICTION_BITS),
-        latent_step=_rounded32(prior.step_knots(), LATENT_STEP_BITS),
-        enter=convolution(scale.enter.weight),
-        enter_bias=_rounded(scale.enter_bias, bias_bits),
-        latent_mix=convolution(scale.latent_mix.weight),
-        latent_mix_bias=_rounded(_bias(scale.latent_mix), bias_bits),
-        unpair=weight(scale.unpair.weight.T),
-        unpair_bias=_rounded(_bias(scale.unpair), bias_bits),
-        segment_mix=convolution(scale.segment_mix.weight),
-        segment_mix_bias=_rounded(_bias(scale.segment_mix), bias_bits),
-        leave=weight(OUTPUT_GAIN * scale.leave.weight.T),
-        leave_bias=_rounded(OUTPUT_GAIN * scale.leave_bias, bias_bits),
-    )
-
-
-def _bias(layer: torch.nn.Module) -> torch.Tensor:
-    bias = layer.bias
-    assert isinstance(bias, torch.Tensor)
-    return bias
-
-
-def _rounded(tensor: torch.Tensor, bits: int) -> np.ndarray:
-    values = np.round(tensor.detach().double().cpu().numpy() * 2**bits)
-    if not (np.abs(values) < 2.0**62).all():
-        raise ModelError("the scale network holds values that are not finite, or too large")
-    return np.ascontiguousarray(values.astype(np.int64))  # safetensors writes memory as it lies, transposed or not
-
-
-def _rounded32(tensor: torch.Tensor, bits: int) -> np.ndarray:
-    # Clipped, not wrapped, so that the tables' own check sees what is too large.
-    return np.clip(_rounded(tensor, bits), -(2**31), 2**31 - 1).astype(np.int32)
-
-
-def model_bytes(network: Hypernetwork, *, metadata: dict[str, str] | None = None) -> bytes:
+def model_bytes(
+    network: Hypernetwork,
+    *,
+    frequencies: FrequencyTables | None = None,
+    metadata: dict[str, str] | None = None,
+) -> bytes:
     """Return the network as a model file.
 
     Args:
         network: Weights to ship.
+        frequencies: Statistics of its symbols; without them files are coded by zstd alone.
         metadata: Further text to store, such as how the model was trained.
 
     Raises:
@@ -88,6 +38,8 @@ def model_bytes(network: Hypernetwork, *, metadata: dict[str, str] | None = None
     """
     tables = fixed_point_tables(network)
     arrays = {TABLE_PREFIX + field.name: getattr(tables, field.name) for field in fields(tables)}
+    if frequencies:
+        arrays |= {FREQUENCY_PREFIX + name: getattr(frequencies, name) for name in TABLE_NAMES}
     for name, value in network.state_dict().items():
         if not bool((value.abs() <= torch.finfo(torch.float16).max).all()):
             raise ModelError(f"{name} holds weights that half precision cannot store")
@@ -129,7 +81,8 @@ def export_checkpoint(checkpoint: Path, target: Path) -> ManifestEntry:
         "steps": state["step"],
         "minutes": round(state["seconds"] / 60, 1),
     }
-    content = model_bytes(network, metadata={"training": json.dumps(training, sort_keys=True)})
+    metadata = {"training": json.dumps(training, sort_keys=True)}
+    content = model_bytes(network, frequencies=stored_frequencies(state), metadata=metadata)
     with atomic_writer(target, overwrite=True) as file:
         file.write(content)
     return ManifestEntry(name=target.stem, file=target.name, sha256=hashlib.sha256(content).hexdigest())

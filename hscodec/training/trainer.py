@@ -13,21 +13,25 @@ from typing import Any, TextIO
 import torch
 from torch import nn
 
+from hscodec.coding.frequencies import TABLE_NAMES, FrequencyTables
 from hscodec.errors import ModelError
+from hscodec.hypernet.blocks import interpolate_knots
+from hscodec.hypernet.config import PIVOT_QUALITY, QUALITY_KNOTS, HypernetworkConfig
 from hscodec.inr.lapped import LappedSiren
 from hscodec.model import Hypernetwork
 from hscodec.training.adversarial import Adversary
 from hscodec.training.config import TrainingConfig
 from hscodec.training.data import SAMPLE_RATE, Batch, CropSampler, load_shards
 from hscodec.training.distortion import Distortion
+from hscodec.training.fixed_point import fixed_point_tables
+from hscodec.training.frequency_fit import fit_frequencies
 from hscodec.training.scale_fit import fit_scale_network
 from hscodec.training.schedule import WeightAverage, learning_rate
 
 logger = logging.getLogger(__name__)
 SAMPLES_PER_HOP = SAMPLE_RATE // 50
-PIVOT_QUALITY = 5.0
-"""The quality at which the price of rate is stated."""
 _SMOOTHING = 0.98
+_QUALITY_TABLES = ("prior.log_step", "prior.log_scale", "scale.enter_bias", "scale.leave_bias")
 _CHECKPOINT_KEYS = {"config", "network", "optimizer", "average", "step", "seconds", "figures", "random"}
 
 
@@ -79,6 +83,7 @@ class Trainer:
         self.seconds = 0.0
         self.is_finished = False
         self.figures: dict[str, float] = {}
+        self.frequencies: FrequencyTables | None = None
 
     @property
     def checkpoint_path(self) -> Path:
@@ -96,30 +101,35 @@ class Trainer:
 
         Weights of several checkpoints are averaged, which is good for runs that started from the same weights and saw
         different crops (Wortsman et al., "Model soups", 2022). A refinement network of more blocks than a checkpoint's
-        is grown: new blocks are the identity before training.
+        is grown: new blocks are the identity before training. Where qualities mean other levels, tables over quality
+        are interpolated at the level of each quality, and extrapolated beyond the levels that a checkpoint knows.
 
         Raises:
             ModelError: One is not a checkpoint, or of a network of another shape.
         """
-        found = [self._grown(path) for path in paths]
+        found = [self._adapted(path) for path in paths]
         mean = {name: torch.stack([weights[name] for weights in found]).mean(0) for name in found[0]}
         self.network.load_state_dict(mean)
         self.average = WeightAverage(self.network, self.config.optimizer.average_decay)
 
-    def _grown(self, path: Path) -> dict[str, torch.Tensor]:
-        """Return the averaged weights of a checkpoint, with this network's own blocks where it has fewer."""
+    def _adapted(self, path: Path) -> dict[str, torch.Tensor]:
+        """Return the averaged weights of a checkpoint, with this network's blocks and at this network's levels."""
         state = load_checkpoint(path, self.device)
-        wanted, found = asdict(self.config)["hypernetwork"], state["config"]["hypernetwork"]
-        num_blocks = wanted["refine_blocks"]
-        if found | {"refine_blocks": num_blocks} != wanted or found["refine_blocks"] > num_blocks:
+        found, wanted = state["config"]["hypernetwork"], self.config.hypernetwork
+        may_differ = {"refine_blocks": wanted.refine_blocks, "level_ratio_above": wanted.level_ratio_above}
+        if found | may_differ != asdict(wanted) or found["refine_blocks"] > wanted.refine_blocks:
             raise ModelError(f"{path} holds a network of another shape than the configuration")
+        weights = state["average"]["weights"]
+        known = HypernetworkConfig(**found)
+        qualities = torch.tensor([known.quality(wanted.level(knot)) for knot in range(QUALITY_KNOTS)])
+        tables = {name: interpolate_knots(weights[name], qualities.to(self.device))[:, 0] for name in _QUALITY_TABLES}
         new_blocks = {
             name: value
-            for index in range(found["refine_blocks"], num_blocks)
+            for index in range(known.refine_blocks, wanted.refine_blocks)
             for name, value in self.network.state_dict().items()
             if name.startswith(f"refinement.blocks.{index}.")
         }
-        return state["average"]["weights"] | new_blocks
+        return weights | tables | new_blocks
 
     def run(self, report: Callable[[Progress], None] | None = None, *, finish: bool = False) -> None:
         """Train to the end of the run, from the checkpoint if there is one; `finish` goes to the last stage at once."""
@@ -147,7 +157,7 @@ class Trainer:
         self.save()
 
     def _finish(self, batches: Iterator[Batch], log: TextIO) -> None:
-        """Fit the averaged model's scale network; the live weights stay as they are."""
+        """Fit the averaged model's scale network, then its statistics; the live weights stay as they are."""
         steps = self.config.optimizer.scale_steps
         if steps:
             self.save()
@@ -157,6 +167,9 @@ class Trainer:
             rate_kbps = fit_scale_network(network, batches, steps=steps)
             minutes = (time.perf_counter() - started) / 60
             self.average.weights = network.state_dict()
+            self.frequencies = fit_frequencies(
+                network, fixed_point_tables(network), batches, num_batches=self.config.optimizer.frequency_batches
+            )
             log.write(json.dumps({"scale_steps": steps, "minutes": round(minutes, 3), "weight_kbps": rate_kbps}) + "\n")
         self.is_finished = True
 
@@ -177,6 +190,7 @@ class Trainer:
             "step": self.step,
             "seconds": self.seconds,
             "is_finished": self.is_finished,
+            "frequencies": _as_tensors(self.frequencies),
             "figures": self.figures,
             "random": torch.get_rng_state(),
         }
@@ -202,6 +216,7 @@ class Trainer:
             self.adversary.load(state["adversary"])
         self.step, self.seconds, self.figures = state["step"], state["seconds"], state["figures"]
         self.is_finished = state.get("is_finished", False)
+        self.frequencies = stored_frequencies(state)
         torch.set_rng_state(state["random"].cpu())
         logger.info("resumed at step %d, %.1f minutes", self.step, self.seconds / 60)
         return True
@@ -299,6 +314,20 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     if not isinstance(state, dict) or not _CHECKPOINT_KEYS <= state.keys():
         raise ModelError(f"{path} is not a checkpoint of a training run")
     return state
+
+
+def stored_frequencies(state: dict[str, Any]) -> FrequencyTables | None:
+    """Return the statistics in a checkpoint, if its run has come so far.
+
+    Raises:
+        ModelError: They are damaged.
+    """
+    tables = state.get("frequencies")
+    return FrequencyTables(**{name: tables[name].cpu().numpy() for name in TABLE_NAMES}) if tables else None
+
+
+def _as_tensors(frequencies: FrequencyTables | None) -> dict[str, torch.Tensor] | None:
+    return {name: torch.from_numpy(getattr(frequencies, name)) for name in TABLE_NAMES} if frequencies else None
 
 
 def _has_fast_bfloat16(device: torch.device) -> bool:

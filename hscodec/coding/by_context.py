@@ -1,0 +1,200 @@
+"""Order `by-context`: each symbol by the statistics of its fine scale class and of its neighbours, without zstd.
+
+The layout is normative in `docs/format.md`. Reading and writing are one walk through the symbols, see `coding.rans`.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+
+from hscodec.coding.context import PASSES, Neighbourhood, on_grid
+from hscodec.coding.fixedpoint import FixedPointTables, fine_scale_classes, latent_from_residuals, latent_residuals
+from hscodec.coding.frequencies import FrequencyTables
+from hscodec.coding.order import NUM_FINE_CLASSES
+from hscodec.coding.rans import Coder, Distribution, Reader, Writer, code_bits
+from hscodec.coding.tokens import (
+    ESCAPE_MAGNITUDE,
+    ESCAPE_TOKEN,
+    MAX_RAW_BITS,
+    lowest_magnitudes,
+    raw_bits,
+    tokens_of,
+)
+from hscodec.errors import FormatError
+
+_HALF_BITS = 16
+_MAX_INT32 = 2**31 - 1
+
+
+class Statistics(Protocol):
+    """What a walk asks of frequency tables, see `FrequencyTables`."""
+
+    @property
+    def unit(self) -> np.ndarray:
+        """What a magnitude of 1 counts in the context, by fine scale class, [64]."""
+        ...
+
+    @property
+    def edges(self) -> np.ndarray:
+        """Where contexts end, for each pass, [P, X - 1]."""
+        ...
+
+    def weight_model(self, pass_index: int, row: int) -> Distribution:
+        """Return the distribution of tokens in a pass and a row."""
+        ...
+
+    def latent_model(self, quality_hundredths: int, channel: int) -> Distribution:
+        """Return the distribution of tokens of one latent channel."""
+        ...
+
+
+def write(
+    latent: np.ndarray,
+    weights: np.ndarray,
+    tables: FixedPointTables,
+    frequencies: FrequencyTables,
+    quality_hundredths: int,
+) -> bytes:
+    """Return the bytes of a chunk's symbols.
+
+    Shape:
+        latent: [C, S/2, Z] int32
+        weights: [C, S, K] int32
+    """
+    writer = Writer()
+    residuals = latent_residuals(latent, tables.prediction)
+    walk(writer, residuals, weights, tables, frequencies, quality_hundredths)
+    return writer.finish()
+
+
+def read(
+    content: bytes,
+    tables: FixedPointTables,
+    frequencies: FrequencyTables,
+    quality_hundredths: int,
+    *,
+    shape: tuple[int, int, int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return latent [C, S/2, Z] and weight symbols [C, S, K], both int32.
+
+    Args:
+        content: What `write` returned.
+        tables: The model's integers.
+        frequencies: The model's statistics.
+        quality_hundredths: Quality of the file times 100.
+        shape: (C, S, K): channels, segments (even), weights of one segment.
+
+    Raises:
+        FormatError: The content is not that of such a chunk.
+    """
+    channels, segments, _ = shape
+    reader = Reader(content)
+    empty = np.zeros((channels, segments // 2, tables.latent_channels), np.int32), np.zeros(shape, np.int32)
+    latent, weights = walk(reader, *empty, tables, frequencies, quality_hundredths)
+    reader.check_end()
+    return latent, weights
+
+
+def walk(
+    coder: Coder,
+    residuals: np.ndarray,
+    weights: np.ndarray,
+    tables: FixedPointTables,
+    frequencies: Statistics,
+    quality_hundredths: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Let a coder write the symbols of a chunk, or read as many; return latent and weight symbols as it has seen them.
+
+    Args:
+        coder: A reader replaces the symbols that are given by those that it reads.
+        residuals: Latent residuals.
+        weights: Weight symbols.
+        tables: The model's integers.
+        frequencies: The model's statistics.
+        quality_hundredths: Quality of the file times 100.
+
+    Shape:
+        residuals: [C, S/2, Z] int32
+        weights: [C, S, K] int32
+        returns: [C, S/2, Z] int32 and [C, S, K] int32
+
+    Raises:
+        FormatError: A reader reads what no writer writes.
+    """
+    # One latent channel after the other, each with all channels of sound: [Z, C, S/2].
+    ordered = residuals.transpose(2, 0, 1)
+    rows = np.broadcast_to(np.arange(len(ordered), dtype=np.uint16)[:, None, None], ordered.shape)
+    models = partial(frequencies.latent_model, quality_hundredths)
+    magnitudes = _code_magnitudes(coder, models, rows, _magnitudes(ordered))
+    residuals = _code_signs(coder, magnitudes, ordered).transpose(1, 2, 0)
+    latent = latent_from_residuals(residuals, tables.prediction)
+
+    fine_classes = fine_scale_classes(tables, latent, quality_hundredths, weights.shape[-1])
+    neighbourhood = Neighbourhood(fine_classes, frequencies.unit)
+    magnitudes = _magnitudes(weights)
+    for index, grid in enumerate(PASSES):
+        chosen = on_grid(grid)
+        contexts = neighbourhood.contexts(grid, frequencies.edges[index])
+        rows = (contexts * NUM_FINE_CLASSES + fine_classes[chosen]).astype(np.uint16)
+        models = partial(frequencies.weight_model, index)
+        magnitudes[chosen] = _code_magnitudes(coder, models, rows, magnitudes[chosen])
+        neighbourhood.show(grid, magnitudes[chosen])
+    return latent, _code_signs(coder, magnitudes, weights)
+
+
+def _magnitudes(symbols: np.ndarray) -> np.ndarray:
+    return np.abs(symbols.astype(np.int64))
+
+
+def _code_magnitudes(
+    coder: Coder, models: Callable[[int], Distribution], rows: np.ndarray, magnitudes: np.ndarray
+) -> np.ndarray:
+    """Code magnitudes, those of one row of a table of frequencies after those of another.
+
+    Shape:
+        rows: any, uint16: the number of each symbol's row
+        magnitudes: the same
+        returns: the same
+    """
+    order = np.argsort(rows.reshape(-1), kind="stable")
+    magnitudes = magnitudes.reshape(-1)[order]
+    tokens = tokens_of(magnitudes)
+    stops = np.cumsum(np.bincount(rows.reshape(-1)))
+    for row in np.flatnonzero(np.diff(stops, prepend=0)).tolist():
+        chosen = slice(stops[row - 1] if row else 0, stops[row])
+        tokens[chosen] = coder.code(models(row), tokens[chosen])
+    coded = lowest_magnitudes(tokens)
+    bits = raw_bits(tokens)
+    for num_bits in range(1, MAX_RAW_BITS + 1):
+        chosen = bits == num_bits
+        if chosen.any():
+            coded[chosen] += code_bits(coder, num_bits, (magnitudes - coded)[chosen])
+    is_large = tokens == ESCAPE_TOKEN
+    if is_large.any():
+        coded[is_large] = _code_large(coder, magnitudes[is_large])
+    result = np.empty_like(coded)
+    result[order] = coded
+    return result.reshape(rows.shape)
+
+
+def _code_large(coder: Coder, magnitudes: np.ndarray) -> np.ndarray:
+    """Code magnitudes that share the last token, [N], as two halves each."""
+    upper = code_bits(coder, _HALF_BITS, magnitudes >> _HALF_BITS).astype(np.int64)
+    lower = code_bits(coder, _HALF_BITS, magnitudes & (2**_HALF_BITS - 1)).astype(np.int64)
+    coded = (upper << _HALF_BITS) + lower
+    if coded.min() < ESCAPE_MAGNITUDE:
+        raise FormatError("payload writes out a magnitude that has a token")
+    return coded
+
+
+def _code_signs(coder: Coder, magnitudes: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+    """Code the signs of all symbols that are not zero; return the symbols, int32."""
+    coded = magnitudes.copy()
+    is_signed = magnitudes > 0
+    is_negative = code_bits(coder, 1, symbols[is_signed] < 0).astype(bool)
+    coded[is_signed] *= np.where(is_negative, -1, 1)
+    if coded.max(initial=0) > _MAX_INT32 or coded.min(initial=0) < -_MAX_INT32 - 1:
+        raise FormatError("payload holds a symbol beyond 32 bits")
+    return coded.astype(np.int32)

@@ -1,0 +1,93 @@
+"""What is known about a symbol from its neighbours: the sounds of neighbouring segments and frequencies are alike.
+
+The symbols of a chunk are coded in passes, from a coarse grid to all: in each, every symbol has neighbours around it,
+at one distance, that earlier passes have coded. How loud these came out, compared with what was expected of them, says
+which table of frequencies fits. All symbols of a pass are independent of each other, so that a pass is a few operations
+on whole arrays.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MAX_MAGNITUDE = 40
+"""Magnitudes beyond this count as this: it keeps one stray symbol from ruling its neighbours' context."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One of the grids of symbols, and how much its neighbours count.
+
+    Attributes:
+        segment: Its first segment.
+        weight: Its first weight.
+        stride: From one segment, or weight, to the next.
+        distance: From a symbol to the neighbours that count, in segments and in weights.
+        time: How much the two neighbours in time count, each.
+        frequency: How much the two neighbours in frequency count, each.
+        corner: How much the four neighbours across the corners count, each.
+    """
+
+    segment: int
+    weight: int
+    stride: int
+    distance: int
+    time: int
+    frequency: int
+    corner: int
+
+
+PASSES = (
+    Pass(0, 0, stride=4, distance=0, time=0, frequency=0, corner=0),
+    Pass(2, 2, stride=4, distance=2, time=0, frequency=0, corner=4),
+    Pass(0, 2, stride=4, distance=2, time=4, frequency=4, corner=0),
+    Pass(2, 0, stride=4, distance=2, time=3, frequency=3, corner=1),
+    Pass(1, 1, stride=2, distance=1, time=0, frequency=0, corner=4),
+    Pass(0, 1, stride=2, distance=1, time=4, frequency=4, corner=0),
+    Pass(1, 0, stride=2, distance=1, time=3, frequency=3, corner=1),
+)
+"""Each symbol is in one of them. The neighbours of a pass are in earlier ones, and count 16 together."""
+
+_MARGIN = 2
+
+
+class Neighbourhood:
+    """The symbols of a chunk as their neighbours see them.
+
+    Args:
+        fine_classes: Fine scale class of each symbol, [C, S, K].
+        unit: What a magnitude of 1 counts, by fine scale class, [64].
+    """
+
+    def __init__(self, fine_classes: np.ndarray, unit: np.ndarray) -> None:
+        channels, segments, weights = fine_classes.shape
+        self._units = unit[fine_classes]
+        # Zeros around: what lies beyond the chunk is not there.
+        self._loudness = np.zeros((channels, segments + 2 * _MARGIN, weights + 2 * _MARGIN), np.int32)
+
+    def contexts(self, grid: Pass, edges: np.ndarray) -> np.ndarray:
+        """Return the context of each symbol of a pass, [C, S', K'], from what earlier passes have shown."""
+        near = grid.distance
+        total = grid.time * (self._shifted(grid, near, 0) + self._shifted(grid, -near, 0))
+        total += grid.frequency * (self._shifted(grid, 0, near) + self._shifted(grid, 0, -near))
+        if grid.corner:
+            total += grid.corner * (self._shifted(grid, near, near) + self._shifted(grid, -near, -near))
+            total += grid.corner * (self._shifted(grid, near, -near) + self._shifted(grid, -near, near))
+        return np.searchsorted(edges, total, side="right")
+
+    def show(self, grid: Pass, magnitudes: np.ndarray) -> None:
+        """Let the following passes see the magnitudes [C, S', K'] of a pass."""
+        loudness = np.minimum(magnitudes, MAX_MAGNITUDE) * self._units[on_grid(grid)]
+        self._shifted(grid, 0, 0)[:] = loudness
+
+    def _shifted(self, grid: Pass, segments: int, weights: int) -> np.ndarray:
+        """Return a view of the loudness so far from each symbol of a pass."""
+        _, num_segments, num_weights = self._units.shape
+        rows = slice(_MARGIN + grid.segment + segments, _MARGIN + num_segments + segments, grid.stride)
+        columns = slice(_MARGIN + grid.weight + weights, _MARGIN + num_weights + weights, grid.stride)
+        return self._loudness[:, rows, columns]
+
+
+def on_grid(grid: Pass) -> tuple[slice, slice, slice]:
+    """Return what picks the symbols of a pass out of [C, S, K]."""
+    return slice(None), slice(grid.segment, None, grid.stride), slice(grid.weight, None, grid.stride)
