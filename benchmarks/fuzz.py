@@ -132,7 +132,7 @@ class Fuzzer:
     def __init__(self, folder: Path, *, seed: int, keep: Path | None = None) -> None:
         use_model(folder)
         model = load_model(folder / f"{tiny.NAME}.safetensors")
-        self._corpus = Corpus(tiny.valid_files(model), model.tables)
+        self._corpus = Corpus(tiny.valid_files(model), model)
         self._checker = Checker(model, folder / f"case-{os.getpid()}.hsnd")
         self._seed = seed
         self._keep = keep

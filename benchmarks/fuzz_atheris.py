@@ -50,7 +50,7 @@ class Target:
     def __init__(self, folder: Path) -> None:
         use_model(folder)
         model = tiny.make_model(folder)
-        self.corpus = Corpus(tiny.valid_files(model), model.tables)
+        self.corpus = Corpus(tiny.valid_files(model), model)
         self._checker = Checker(model, folder / "case.hsnd")
         self._stages: Counter[str] = Counter()
         self._stages_path = folder / _STAGES_FILE
@@ -110,8 +110,8 @@ class Target:
         else:
             chunk.payload = frames.compress(atheris.Mutate(content, len(content) + 200))
         if random.random() < 0.3:
-            chunk.head[CHUNK_FIELDS["order"][0]] ^= 1
-        fix_digest(parts, chunk, self.corpus.tables)
+            chunk.head[CHUNK_FIELDS["order"][0]] = random.randrange(3)
+        fix_digest(parts, chunk, self.corpus.model)
 
 
 def fuzz(folder: Path, arguments: list[str]) -> None:

@@ -24,7 +24,7 @@ from hscodec.cli import info
 from hscodec.codec import verify
 from hscodec.codec.reader import Reader, open_decoder
 from hscodec.codec.symbols import SymbolReader, SymbolStream
-from hscodec.coding import payload
+from hscodec.coding import by_context, payload
 from hscodec.container import Chunk, ContainerReader, FileHeader, iter_chunks
 from hscodec.container import format as fmt
 from hscodec.errors import HscodecError
@@ -51,7 +51,7 @@ class Stage(IntEnum):
     CHECKSUM = 1
     """No chunk with a checksum that holds, or none of a valid size; empty files are here as well."""
     FRAME = 2
-    """No payload was a zstd frame of a possible size."""
+    """No payload was a zstd frame of a possible size, or words."""
     SYMBOLS = 3
     """No payload held symbols with the right digest."""
     DECODER = 4
@@ -203,21 +203,26 @@ class Checker:
 
     @contextmanager
     def _watched(self) -> Iterator[list[int]]:
-        """Note the size of all content that comes out of zstd frames, and do not read the model file for each case."""
+        """Note the size of all content and words in payloads, and do not read the model file for each case."""
         sizes: list[int] = []
-        decompress, load = payload._decompress, verify.load_model_by_id
+        decompress, load, words_reader = payload._decompress, verify.load_model_by_id, by_context.Reader
 
         def counting(*arguments: Any) -> bytes:
             content = decompress(*arguments)
             sizes.append(len(content))
             return content
 
-        payload._decompress = counting
+        def counting_words(words: bytes) -> by_context.Reader:
+            reader = words_reader(words)
+            sizes.append(len(words))
+            return reader
+
+        payload._decompress, by_context.Reader = counting, counting_words
         verify.load_model_by_id = lambda name: self._model if name == self._model.model_id else load(name)
         try:
             yield sizes
         finally:
-            payload._decompress, verify.load_model_by_id = decompress, load
+            payload._decompress, verify.load_model_by_id, by_context.Reader = decompress, load, words_reader
 
     @staticmethod
     def _try(outcome: Outcome, reader: str, action: Callable[[], Any], *, note: bool = True) -> Any:

@@ -11,11 +11,13 @@ import numpy as np
 
 from benchmarks import fuzz_frames as frames
 from benchmarks.fuzz_layout import CHUNK_FIELDS, HEADER_FIELDS, TRAILER_FIELDS, ChunkParts, FileParts, get, parse, put
-from hscodec.coding.fixedpoint import FixedPointTables
+from hscodec.coding.by_context import walk
 from hscodec.coding.order import Order
 from hscodec.coding.payload import ChunkSymbols, unpack
+from hscodec.coding.rans import Distribution, Writer
 from hscodec.container import format as fmt
 from hscodec.errors import HscodecError
+from hscodec.registry import Model
 
 MARKERS = (fmt.CHUNK_MARKER, fmt.TRAILER_MARKER, fmt.END_MARKER, fmt.MAGIC)
 _CAPS = (
@@ -33,11 +35,11 @@ class Corpus:
 
     Attributes:
         files: Valid files by name.
-        tables: Of their model.
+        model: The model that they name; it has frequencies.
     """
 
     files: dict[str, bytes]
-    tables: FixedPointTables
+    model: Model
 
 
 def make_case(corpus: Corpus, seed: int, number: int) -> tuple[str, bytes]:
@@ -246,9 +248,10 @@ def _change_frame(random: Random, parts: FileParts, corpus: Corpus) -> None:
 
 
 def _change_content(random: Random, parts: FileParts, corpus: Corpus) -> None:
-    """Change what the frame holds; the symbols that it then stands for, if any, mostly get their right digest."""
+    """Change what a frame holds, or words; symbols that they then stand for, if any, mostly get their right digest."""
     for chunk in random.sample(parts.chunks, min(len(parts.chunks), 1)):
-        content = bytearray(frames.decompress(chunk.payload) or b"\x00")
+        by_context = get(chunk.head, CHUNK_FIELDS["order"]) == Order.BY_CONTEXT
+        content = bytearray((chunk.payload if by_context else frames.decompress(chunk.payload)) or b"\x00")
         for _ in range(random.choice((1, 1, 2, 6))):
             place = random.choice((random.randrange(len(content) + 1), len(content)))
             length = random.choice((1, 1, 4, 30))
@@ -262,28 +265,61 @@ def _change_content(random: Random, parts: FileParts, corpus: Corpus) -> None:
             else:
                 del content[place : place + length]
             content = content or bytearray(1)
-        chunk.payload = frames.compress(bytes(content))
+        chunk.payload = bytes(content) if by_context else frames.compress(bytes(content))
         if random.random() < 0.2:
-            put(chunk.head, CHUNK_FIELDS["order"], random.randrange(2))
+            put(chunk.head, CHUNK_FIELDS["order"], random.randrange(3))
         if random.random() < 0.9:
-            fix_digest(parts, chunk, corpus.tables)
+            fix_digest(parts, chunk, corpus.model)
 
 
 def _change_symbols(random: Random, parts: FileParts, corpus: Corpus) -> None:
-    """Store extreme symbols as a writer would in plain order: everything about the file holds."""
+    """Store extreme symbols as a writer would, in plain order or by context: everything about the file holds.
+
+    The writer by context may be a liar, whose files hold if nobody can tell.
+    """
     if not parts.chunks:
         return
     chunk = random.choice(parts.chunks)
     channels, weights = parts.shape
     segments = get(chunk.head, CHUNK_FIELDS["num_segments"])
-    num_latent = channels * (segments // 2) * corpus.tables.latent_channels
+    num_latent = channels * (segments // 2) * corpus.model.tables.latent_channels
     if not 0 < channels * segments * weights < 1 << 16:
         return
     extremes = [random.choice((0, 1, -1, -128, 128, 1 << 20, (1 << 31) - 1, -(1 << 31))) for _ in range(3)]
     values = [random.choice(extremes) for _ in range(num_latent + channels * segments * weights)]
-    chunk.payload = frames.compress(plain_content(values))
-    put(chunk.head, CHUNK_FIELDS["order"], int(Order.PLAIN))
-    fix_digest(parts, chunk, corpus.tables)
+    quality = get(parts.fixed, HEADER_FIELDS["quality"])
+    order = random.choice((Order.PLAIN, Order.BY_CONTEXT))
+    if order is Order.PLAIN:
+        chunk.payload = frames.compress(plain_content(values))
+    elif weights <= corpus.model.tables.num_weights and quality <= fmt.MAX_QUALITY and segments % 2 == 0:
+        residuals, symbols = np.split(np.array(values, np.int32), [num_latent])
+        shapes = (channels, segments // 2, -1), (channels, segments, weights)
+        writer = random.choice((Writer(), _Liar(random)))
+        chunk.payload = _words(writer, residuals.reshape(shapes[0]), symbols.reshape(shapes[1]), corpus.model, quality)
+    put(chunk.head, CHUNK_FIELDS["order"], int(order))
+    fix_digest(parts, chunk, corpus.model)
+
+
+class _Liar(Writer):
+    """Writes numbers that are not those that it was given, which no honest writer might have written."""
+
+    def __init__(self, random: Random) -> None:
+        super().__init__()
+        self._random = random
+
+    def code(self, model: Distribution, symbols: np.ndarray) -> np.ndarray:
+        told = symbols.copy()
+        if len(told) and self._random.random() < 0.1:
+            told[self._random.randrange(len(told))] = self._random.choice((0, told[0], told[-1]))
+        super().code(model, told)
+        return symbols
+
+
+def _words(writer: Writer, residuals: np.ndarray, symbols: np.ndarray, model: Model, quality: int) -> bytes:
+    """Return the payload by context of residuals [C, S/2, Z] and symbols [C, S, K]."""
+    assert model.frequencies is not None
+    walk(writer, residuals, symbols, model.tables, model.frequencies, quality)
+    return writer.finish()
 
 
 def plain_content(values: list[int]) -> bytes:
@@ -297,36 +333,41 @@ def _change_shape(random: Random, parts: FileParts, corpus: Corpus) -> None:
     """Make a file of one chunk out of it, of zeros, whose shape is anything up to the caps."""
     scale = random.choice((1, 1, 1, 1, 1, 1, 1, 30))
     channels = random.choice((1, 1, 2, 8, 9, 64))
-    weights = random.choice((1, random.randint(1, 10 * scale), corpus.tables.num_weights + random.randint(-1, 1)))
+    tables = corpus.model.tables
+    weights = random.choice((1, random.randint(1, 10 * scale), tables.num_weights + random.randint(-1, 1)))
     segments = 2 * random.choice((1, random.randint(1, 10 * scale), random.choice((1, 1000)) if scale > 1 else 3))
     put(parts.fixed, HEADER_FIELDS["num_channels"], channels)
     put(parts.fixed, HEADER_FIELDS["num_weights"], weights)
     if random.random() < 0.3:
         put(parts.fixed, HEADER_FIELDS["sample_rate"], random.randint(1, fmt.MAX_SAMPLE_RATE_HZ))
-    size = channels * segments // 2 * corpus.tables.latent_channels + channels * segments * weights
+    size = channels * segments // 2 * tables.latent_channels + channels * segments * weights
     chunk = ChunkParts(bytearray(fmt.CHUNK_HEADER.size), frames.compress(bytes(min(size, 1 << 23))))
+    if random.random() < 0.3:
+        chunk.payload = b"\0"
+        put(chunk.head, CHUNK_FIELDS["order"], int(Order.BY_CONTEXT))
     put(chunk.head, CHUNK_FIELDS["marker"], int.from_bytes(fmt.CHUNK_MARKER, "little"))
     put(chunk.head, CHUNK_FIELDS["num_segments"], segments)
     parts.chunks[:] = [chunk]
     parts.index = None
     if size <= 1 << 23:
         zeros = np.zeros(size, np.int32)
-        latent, symbols = np.split(zeros, [channels * segments // 2 * corpus.tables.latent_channels])
+        latent, symbols = np.split(zeros, [channels * segments // 2 * tables.latent_channels])
         chunk.head[16:24] = ChunkSymbols(latent, symbols).digest()
 
 
-def fix_digest(parts: FileParts, chunk: ChunkParts, tables: FixedPointTables) -> bool:
+def fix_digest(parts: FileParts, chunk: ChunkParts, model: Model) -> bool:
     """Write the digest of the symbols that the payload now stands for; False if it stands for none."""
     channels, weights = parts.shape
     segments = get(chunk.head, CHUNK_FIELDS["num_segments"])
     quality = get(parts.fixed, HEADER_FIELDS["quality"])
     order = get(chunk.head, CHUNK_FIELDS["order"])
-    if not 0 < channels * segments * weights < 1 << 16 or quality > fmt.MAX_QUALITY or order > 1 or segments % 2:
+    if not 0 < channels * segments * weights < 1 << 16 or quality > fmt.MAX_QUALITY or order > 2 or segments % 2:
         return False
-    if weights > tables.num_weights:
+    if weights > model.tables.num_weights:
         return False
+    shape = (channels, segments, weights)
     try:
-        symbols = unpack(chunk.payload, Order(order), tables, quality, shape=(channels, segments, weights))
+        symbols = unpack(chunk.payload, Order(order), model.tables, quality, shape=shape, frequencies=model.frequencies)
     except (HscodecError, ArithmeticError, LookupError, MemoryError, ValueError):
         return False  # anything but HscodecError is a bug that the case itself will meet
     chunk.head[16:24] = symbols.digest()

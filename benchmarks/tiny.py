@@ -9,13 +9,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hscodec.coding.fixedpoint import scale_classes
+from hscodec.coding.by_context import walk
+from hscodec.coding.fixedpoint import FixedPointTables, latent_residuals, scale_classes
+from hscodec.coding.frequencies import FrequencyTables
 from hscodec.coding.payload import ChunkSymbols, pack
 from hscodec.container import ChunkOrder, ContainerWriter, FileHeader
 from hscodec.hypernet.config import HypernetworkConfig
 from hscodec.model import Hypernetwork
 from hscodec.registry import ManifestEntry, Model, load_model
 from hscodec.training.export import model_bytes
+from hscodec.training.fixed_point import fixed_point_tables
+from hscodec.training.frequency_fit import Counts
 
 NAME = "tiny"
 CONFIG = HypernetworkConfig(
@@ -37,7 +41,8 @@ def make_model(folder: Path, seed: int = 0) -> Model:
 
     Where $HSCODEC_MODELS names the folder, files made with the model find it.
     """
-    content = model_bytes(_random_network(seed))
+    network = _random_network(seed)
+    content = model_bytes(network, frequencies=_fit(fixed_point_tables(network)))
     path = folder / f"{NAME}.safetensors"
     path.write_bytes(content)
     entry = ManifestEntry(name=NAME, file=path.name, sha256=hashlib.sha256(content).hexdigest())
@@ -61,6 +66,17 @@ def _random_network(seed: int) -> Hypernetwork:
     return network.eval()
 
 
+def _fit(tables: FixedPointTables) -> FrequencyTables:
+    """Return the statistics of symbols as they are drawn here, in three contexts: the fewer, the smaller the model."""
+    counts = Counts(CONFIG.latent_channels)
+    counts.edges, counts.weights = np.ascontiguousarray(counts.edges[:, [2, 8]]), counts.weights[:, :3]
+    for index in range(11):
+        quality = 100 * index
+        symbols = _draw(tables, _Shape(quality=quality), 60, np.random.default_rng(index))
+        walk(counts, latent_residuals(symbols.latent, tables.prediction), symbols.weights, tables, counts, quality)
+    return counts.frequencies()
+
+
 @dataclass(frozen=True)
 class _Shape:
     """What a valid file is like.
@@ -71,6 +87,7 @@ class _Shape:
         weights: K.
         segments: Segments of each chunk.
         repeats: Whether all segments are alike, which makes plain order the shorter one.
+        by_context: Whether the model's statistics may be used, which makes order by-context the shorter one.
         knows_length: Whether the header says the number of samples.
         quality: In hundredths.
         gain: Gain.
@@ -82,6 +99,7 @@ class _Shape:
     weights: int = 40
     segments: tuple[int, ...] = (12,)
     repeats: bool = False
+    by_context: bool = False
     knows_length: bool = True
     quality: int = 500
     gain: float = 0.5
@@ -98,6 +116,10 @@ _SHAPES = {
     "tags": _Shape(weights=12, segments=(4,), tags=(("title", "Ein Stück"), ("title", ""), ("n", "x" * 90))),
     "stream": _Shape(rate=22_050, channels=2, weights=12, segments=(6, 6, 2), knows_length=False),
     "empty": _Shape(segments=()),
+    "context": _Shape(by_context=True, segments=(12, 4)),
+    "context-stereo": _Shape(by_context=True, rate=44_100, channels=2, weights=24, segments=(10, 2, 6), quality=731),
+    "context-eight": _Shape(by_context=True, rate=48_000, channels=8, weights=6, segments=(4, 2), quality=1000),
+    "context-stream": _Shape(by_context=True, rate=8000, weights=10, segments=(2, 18), quality=0, knows_length=False),
 }
 
 
@@ -124,8 +146,9 @@ def _make_file(model: Model, shape: _Shape, seed: int) -> bytes:
     sink = io.BytesIO()
     with ContainerWriter(sink, header) as writer:
         for index, count in enumerate(shape.segments):
-            symbols = _draw(model, shape, count, np.random.default_rng((seed, index)))
-            packed = pack(symbols, model.tables, shape.quality)
+            symbols = _draw(model.tables, shape, count, np.random.default_rng((seed, index)))
+            frequencies = model.frequencies if shape.by_context else None
+            packed = pack(symbols, model.tables, shape.quality, frequencies=frequencies)
             writer.write_chunk(
                 first_segment=writer.num_segments,
                 num_segments=count,
@@ -138,14 +161,14 @@ def _make_file(model: Model, shape: _Shape, seed: int) -> bytes:
     return sink.getvalue()
 
 
-def _draw(model: Model, shape: _Shape, num_segments: int, random: np.random.Generator) -> ChunkSymbols:
+def _draw(tables: FixedPointTables, shape: _Shape, num_segments: int, random: np.random.Generator) -> ChunkSymbols:
     """Draw a chunk's symbols, of the size that their classes announce, and some large ones."""
     latent = np.round(random.laplace(0, 2, (shape.channels, num_segments // 2, CONFIG.latent_channels)))
     latent = latent.astype(np.int32)
     if shape.repeats:
         weights = np.broadcast_to(random.laplace(0, 40, shape.weights), (shape.channels, num_segments, shape.weights))
     else:
-        classes = scale_classes(model.tables, latent, shape.quality, shape.weights)
+        classes = scale_classes(tables, latent, shape.quality, shape.weights)
         weights = random.laplace(0, 1, classes.shape) * np.exp(0.75 * (np.minimum(classes, 12) + 0.5) - 6)
     weights = np.round(weights)
     weights.flat[::97] = random.integers(-1000, 1000, weights.flat[::97].size)

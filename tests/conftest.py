@@ -4,18 +4,26 @@ import hashlib
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from itertools import repeat
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 
+from hscodec.coding.frequencies import FrequencyTables
+from hscodec.coding.order import NUM_FINE_CLASSES
+from hscodec.coding.tokens import NUM_TOKENS, lowest_magnitudes
 from hscodec.hypernet.config import HypernetworkConfig
 from hscodec.model import Hypernetwork
 from hscodec.registry import ManifestEntry, Model, load_model
+from hscodec.training.data import Batch
 from hscodec.training.export import model_bytes
+from hscodec.training.fixed_point import fixed_point_tables
+from hscodec.training.frequency_fit import Counts, fit_frequencies
 
 TINY = HypernetworkConfig(
     latent_channels=4,
@@ -48,17 +56,52 @@ def make_network(config: HypernetworkConfig = TINY, seed: int = 0) -> Hypernetwo
     return network.eval()
 
 
+def make_frequencies(latent_channels: int, seed: int = 0) -> FrequencyTables:
+    """Return tables as of geometric distributions, louder in higher fine classes and contexts, some of them unseen."""
+    random = np.random.default_rng(seed)
+    counts = Counts(latent_channels)
+    lowest = lowest_magnitudes(np.arange(NUM_TOKENS))
+    loudness = np.linspace(0.5, 2, counts.weights.shape[1])[:, None]
+    for table, means in (
+        (counts.weights, np.exp(np.linspace(-6, 6, NUM_FINE_CLASSES)) * loudness),
+        (counts.latent, np.linspace(0.5, 4, latent_channels)),
+    ):
+        at_least = (means / (means + 1))[..., None] ** lowest
+        shares = at_least - np.append(at_least[..., 1:], np.zeros_like(at_least[..., :1]), -1)
+        totals = random.choice([0, 20, 1000, 50_000], (*table.shape[:-1], 1))
+        table[:] = random.poisson(totals * shares)
+    return counts.frequencies()
+
+
+@pytest.fixture(scope="session", name="make_frequencies")
+def frequency_maker() -> Callable[..., FrequencyTables]:
+    return make_frequencies
+
+
 @pytest.fixture(scope="session")
 def tiny_network() -> Hypernetwork:
     return make_network()
 
 
 @pytest.fixture(scope="session")
-def tiny_model_path(tmp_path_factory: pytest.TempPathFactory, tiny_network: Hypernetwork) -> Iterator[Path]:
+def tiny_frequencies(tiny_network: Hypernetwork) -> FrequencyTables:
+    """Return what `tiny` makes of noise that swells: order by context is then the smallest one for speech."""
+    random = np.random.default_rng(0)
+    swell = 0.5 * np.abs(np.sin(np.arange(33 * 960) / 9000))
+    samples = [swell**power * random.uniform(-1, 1, len(swell)) for power in range(12)]
+    batch = Batch(np.array(samples, np.float32), np.full(len(samples), 480), np.ones(len(samples), bool))
+    tables = fixed_point_tables(tiny_network)
+    return fit_frequencies(tiny_network, tables, repeat(batch), num_batches=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_path(
+    tmp_path_factory: pytest.TempPathFactory, tiny_network: Hypernetwork, tiny_frequencies: FrequencyTables
+) -> Iterator[Path]:
     """Put the model `tiny` where models are looked for, also by subprocesses, until the session ends."""
     folder = tmp_path_factory.mktemp("models")
     path = folder / "tiny.safetensors"
-    content = model_bytes(tiny_network)
+    content = model_bytes(tiny_network, frequencies=tiny_frequencies)
     path.write_bytes(content)
     entry = ManifestEntry(name="tiny", file=path.name, sha256=hashlib.sha256(content).hexdigest())
     (folder / "manifest.json").write_text(json.dumps({"models": [asdict(entry)]}))

@@ -1,7 +1,7 @@
 import hashlib
 import json
 import struct
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
+from hscodec.coding.frequencies import TABLE_NAMES
 from hscodec.errors import ModelError
 from hscodec.registry import (
     DEFAULT_MODEL,
@@ -19,7 +20,8 @@ from hscodec.registry import (
     model_name_by_id,
     read_model_file,
 )
-from hscodec.training.export import fixed_point_tables
+from hscodec.training.export import model_bytes
+from hscodec.training.fixed_point import fixed_point_tables
 
 CPU = torch.device("cpu")
 
@@ -72,6 +74,17 @@ def test_the_tables_are_what_was_exported(tiny_model, tiny_network):
     expected = fixed_point_tables(tiny_network)
     for field in fields(expected):
         np.testing.assert_array_equal(getattr(tiny_model.tables, field.name), getattr(expected, field.name))
+
+
+def test_the_statistics_are_what_was_exported(tiny_model, tiny_frequencies):
+    for name in TABLE_NAMES:
+        np.testing.assert_array_equal(getattr(tiny_model.frequencies, name), getattr(tiny_frequencies, name))
+
+
+def test_a_model_may_have_no_statistics(tiny_network, tmp_path):
+    path = tmp_path / "older.safetensors"
+    path.write_bytes(model_bytes(tiny_network))
+    assert load_model(path).frequencies is None
 
 
 def test_loading_leaves_the_random_state_alone(tiny_model_path):
@@ -167,6 +180,7 @@ def hostile(content):
     whole = json.loads(metadata_of(content)["hypernetwork"])
     del whole["refine_kernel"]
     yield "missing key", rewritten(content, metadata={"hypernetwork": json.dumps(whole)})
+    yield "no ratio of levels", rewritten(content, metadata=config_with(content, level_ratio_above=0.0))
     yield "wrong type", rewritten(content, metadata=config_with(content, width="16"))
     yield "zero width", rewritten(content, metadata=config_with(content, width=0))
     yield "gigantic width", rewritten(content, metadata=config_with(content, width=10**12))
@@ -179,6 +193,16 @@ def hostile(content):
     yield "scalar table", rewritten(content, arrays={table: np.array(3, np.int32)})
     yield "table of another shape", rewritten(content, arrays={table: np.zeros((8, 959), np.int32)})
     yield "table of huge values", rewritten(content, arrays={table: np.full((8, 960), -(2**31), np.int32)})
+    for name in TABLE_NAMES:
+        yield f"no {name}", rewritten(content, arrays={f"frequency.{name}": None})
+        others = {f"frequency.{other}": None for other in TABLE_NAMES if other != name}
+        yield f"nothing but {name}", rewritten(content, arrays=others)
+    unit, latent = np.ones(64, np.int32), load(content)["frequency.latent"]
+    yield "statistics in floating point", rewritten(content, arrays={"frequency.unit": unit.astype(np.float32)})
+    yield "statistics of too few classes", rewritten(content, arrays={"frequency.unit": unit[:16]})
+    yield "statistics of huge values", rewritten(content, arrays={"frequency.unit": unit * (2**16 + 1)})
+    yield "statistics that do not add up", rewritten(content, arrays={"frequency.latent": latent + 1})
+    yield "statistics of another Z", rewritten(content, arrays={"frequency.latent": latent[:, :-1].copy()})
     yield "another K", rewritten(content, metadata=config_with(content, num_weights=320))
     yield "another Z", rewritten(content, metadata=config_with(content, latent_channels=5))
     yield "no weight", rewritten(content, arrays={weight: None})
@@ -198,6 +222,17 @@ def test_hostile_files_are_refused(tiny_model_path, tmp_path):
         with pytest.raises(ModelError):
             read_model_file(path, "bad").network(CPU)
             pytest.fail(what)
+
+
+def test_models_of_before_levels_could_bend(tiny_network, tiny_model_path, tmp_path):
+    content = tiny_model_path.read_bytes()
+    whole = json.loads(metadata_of(content)["hypernetwork"])
+    assert whole.pop("level_ratio_above") == 1
+    path = tmp_path / "older.safetensors"
+    path.write_bytes(rewritten(content, metadata={"hypernetwork": json.dumps(whole)}))
+    assert load_model(path).config == tiny_network.config
+    path.write_bytes(rewritten(content, metadata=config_with(content, level_ratio_above=1.6)))
+    assert load_model(path).config == replace(tiny_network.config, level_ratio_above=1.6)
 
 
 def test_types_that_numpy_lacks_are_refused(tiny_model_path, tmp_path):

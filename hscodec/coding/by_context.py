@@ -17,7 +17,6 @@ from hscodec.coding.rans import Coder, Distribution, Reader, Writer, code_bits
 from hscodec.coding.tokens import (
     ESCAPE_MAGNITUDE,
     ESCAPE_TOKEN,
-    MAX_RAW_BITS,
     lowest_magnitudes,
     raw_bits,
     tokens_of,
@@ -25,7 +24,6 @@ from hscodec.coding.tokens import (
 from hscodec.errors import FormatError
 
 _HALF_BITS = 16
-_MAX_INT32 = 2**31 - 1
 
 
 class Statistics(Protocol):
@@ -145,7 +143,7 @@ def walk(
 
 
 def _magnitudes(symbols: np.ndarray) -> np.ndarray:
-    return np.abs(symbols.astype(np.int64))
+    return np.abs(symbols).view(np.uint32)  # the magnitude of -2^31 needs 32 bits
 
 
 def _code_magnitudes(
@@ -155,7 +153,7 @@ def _code_magnitudes(
 
     Shape:
         rows: any, uint16: the number of each symbol's row
-        magnitudes: the same
+        magnitudes: the same, uint32
         returns: the same
     """
     order = np.argsort(rows.reshape(-1), kind="stable")
@@ -166,14 +164,14 @@ def _code_magnitudes(
         chosen = slice(stops[row - 1] if row else 0, stops[row])
         tokens[chosen] = coder.code(models(row), tokens[chosen])
     coded = lowest_magnitudes(tokens)
-    bits = raw_bits(tokens)
-    for num_bits in range(1, MAX_RAW_BITS + 1):
-        chosen = bits == num_bits
-        if chosen.any():
-            coded[chosen] += code_bits(coder, num_bits, (magnitudes - coded)[chosen])
-    is_large = tokens == ESCAPE_TOKEN
-    if is_large.any():
-        coded[is_large] = _code_large(coder, magnitudes[is_large])
+    with_bits = np.flatnonzero(raw_bits(tokens))
+    bits = raw_bits(tokens[with_bits])
+    for num_bits in np.unique(bits).tolist():
+        chosen = with_bits[bits == num_bits]
+        coded[chosen] += code_bits(coder, num_bits, magnitudes[chosen] - coded[chosen]).astype(np.uint32)
+    large = np.flatnonzero(tokens == ESCAPE_TOKEN)
+    if large.size:
+        coded[large] = _code_large(coder, magnitudes[large])
     result = np.empty_like(coded)
     result[order] = coded
     return result.reshape(rows.shape)
@@ -181,8 +179,8 @@ def _code_magnitudes(
 
 def _code_large(coder: Coder, magnitudes: np.ndarray) -> np.ndarray:
     """Code magnitudes that share the last token, [N], as two halves each."""
-    upper = code_bits(coder, _HALF_BITS, magnitudes >> _HALF_BITS).astype(np.int64)
-    lower = code_bits(coder, _HALF_BITS, magnitudes & (2**_HALF_BITS - 1)).astype(np.int64)
+    upper = code_bits(coder, _HALF_BITS, magnitudes >> _HALF_BITS).astype(np.uint32)
+    lower = code_bits(coder, _HALF_BITS, magnitudes & (2**_HALF_BITS - 1)).astype(np.uint32)
     coded = (upper << _HALF_BITS) + lower
     if coded.min() < ESCAPE_MAGNITUDE:
         raise FormatError("payload writes out a magnitude that has a token")
@@ -191,10 +189,11 @@ def _code_large(coder: Coder, magnitudes: np.ndarray) -> np.ndarray:
 
 def _code_signs(coder: Coder, magnitudes: np.ndarray, symbols: np.ndarray) -> np.ndarray:
     """Code the signs of all symbols that are not zero; return the symbols, int32."""
-    coded = magnitudes.copy()
-    is_signed = magnitudes > 0
-    is_negative = code_bits(coder, 1, symbols[is_signed] < 0).astype(bool)
-    coded[is_signed] *= np.where(is_negative, -1, 1)
-    if coded.max(initial=0) > _MAX_INT32 or coded.min(initial=0) < -_MAX_INT32 - 1:
+    signed = np.flatnonzero(magnitudes)
+    is_negative = code_bits(coder, 1, symbols.reshape(-1)[signed] < 0).astype(bool)
+    values = magnitudes.reshape(-1)[signed]
+    if (values > np.where(is_negative, 2**31, 2**31 - 1)).any():
         raise FormatError("payload holds a symbol beyond 32 bits")
-    return coded.astype(np.int32)
+    coded = np.zeros(magnitudes.size, np.int32)
+    coded[signed] = np.where(is_negative, -values, values).view(np.int32)
+    return coded.reshape(magnitudes.shape)

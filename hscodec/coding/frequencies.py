@@ -57,7 +57,7 @@ class FrequencyTables:
             raise ModelError(f"frequency tables of {num_contexts} contexts, not 1 to {MAX_CONTEXTS}")
         if self.unit.min() < 0 or self.unit.max() > MAX_UNIT:
             raise ModelError(f"frequency table unit holds values outside 0 to {MAX_UNIT}")
-        if (np.diff(self.edges) < 0).any():
+        if (self.edges[:, 1:] < self.edges[:, :-1]).any():
             raise ModelError("frequency table edges is not in ascending order")
         for name in ("weights", "latent"):
             table = getattr(self, name)

@@ -18,13 +18,16 @@ MAX_RAW_BITS = _ESCAPE_BITS - 3
 _TOKENS = np.arange(NUM_TOKENS)
 _BITS = np.where(_TOKENS < _NUM_DIRECT, 0, (_TOKENS - _NUM_DIRECT) // 4 + 1)
 _BITS[ESCAPE_TOKEN] = 0
-_LOWEST = np.where(_TOKENS < _NUM_DIRECT, _TOKENS, (4 + (_TOKENS - _NUM_DIRECT) % 4) << _BITS)
+_LOWEST = np.where(_TOKENS < _NUM_DIRECT, _TOKENS, (4 + (_TOKENS - _NUM_DIRECT) % 4) << _BITS).astype(np.uint32)
 _LOWEST[ESCAPE_TOKEN] = ESCAPE_MAGNITUDE
 
 
 def tokens_of(magnitudes: np.ndarray) -> np.ndarray:
-    """Return the token of each magnitude: [N], at least 0, to [N] int32."""
-    return (np.searchsorted(_LOWEST, magnitudes, side="right") - 1).astype(np.int32)
+    """Return the token of each magnitude: [N] uint32 to [N] int32."""
+    tokens = np.minimum(magnitudes, _NUM_DIRECT).astype(np.int32)
+    beyond = tokens == _NUM_DIRECT  # few
+    tokens[beyond] = np.searchsorted(_LOWEST, magnitudes[beyond], side="right") - 1
+    return tokens
 
 
 def raw_bits(tokens: np.ndarray) -> np.ndarray:
@@ -33,5 +36,5 @@ def raw_bits(tokens: np.ndarray) -> np.ndarray:
 
 
 def lowest_magnitudes(tokens: np.ndarray) -> np.ndarray:
-    """Return the magnitude whose raw bits are all 0, for each token: [N] to [N] int64."""
+    """Return the magnitude whose raw bits are all 0, for each token: [N] to [N] uint32."""
     return _LOWEST[tokens]

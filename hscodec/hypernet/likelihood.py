@@ -1,6 +1,6 @@
 """What symbols cost: the distributions behind the rate term of training and the ideal code length.
 
-They predict bytes, they do not make them: the coder is zstd, which adapts to what it sees.
+They predict bytes, they do not make them: `coding.by_context` counts what symbols really are, and sees neighbours.
 """
 
 import math
@@ -24,8 +24,8 @@ def symbol_bits(symbols: torch.Tensor, log_scale: torch.Tensor, dead_zone: float
 
     Symbols are sign(u) floor(|u| + dead_zone). The prediction of a scale is itself uncertain, so u is taken to follow
     a mixture of a narrow and a wide logistic, at exp(-0.6) and e times the predicted scale, with shares 0.85 and 0.15.
-    These constants were fitted once to real symbols; with them the ideal length of a chunk is within a few per cent of
-    what zstd makes of it.
+    These constants were fitted once to real symbols; order `by-context`, which also sees neighbours, makes 10 to 15 %
+    less of a chunk than this ideal length, zstd 7 to 16 % more.
 
     Args:
         symbols: Rounded values (a straight-through gradient passes).

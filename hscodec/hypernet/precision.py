@@ -51,7 +51,7 @@ class LatentPrior(nn.Module):
 
     Symbols are predicted from their predecessor, a_z * latent[t - 1] with one coefficient per channel, and the residual
     costs the bits of a discretised logistic whose scale depends on channel and quality alone. Trained under this prior,
-    the encoder learns a latent that zstd codes cheaply, without any network between bytes and latent.
+    the encoder learns a latent that static tables code cheaply, without any network between bytes and latent.
     """
 
     def __init__(self, config: HypernetworkConfig) -> None:

@@ -45,6 +45,8 @@ def model_bytes(
             raise ModelError(f"{name} holds weights that half precision cannot store")
         arrays[NETWORK_PREFIX + name] = value.detach().cpu().numpy().astype(np.float16)
     described = {"family": FAMILY, "hypernetwork": json.dumps(network.config.to_mapping(), sort_keys=True)}
+    # safetensors writes memory as it lies, transposed or cut out of something larger.
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     return _sorted_header(save_arrays(arrays, metadata={**(metadata or {}), **described}))
 
 

@@ -57,7 +57,7 @@ def _rounded(tensor: torch.Tensor, bits: int) -> np.ndarray:
     values = np.round(tensor.detach().double().cpu().numpy() * 2**bits)
     if not (np.abs(values) < 2.0**62).all():
         raise ModelError("the scale network holds values that are not finite, or too large")
-    return np.ascontiguousarray(values.astype(np.int64))  # safetensors writes memory as it lies, transposed or not
+    return values.astype(np.int64)
 
 
 def _rounded32(tensor: torch.Tensor, bits: int) -> np.ndarray:

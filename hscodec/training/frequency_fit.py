@@ -19,8 +19,10 @@ from hscodec.training.data import SAMPLE_RATE, Batch
 _SAMPLES_PER_HOP = SAMPLE_RATE // 50
 _UNIT = 256
 _SCALE_FLOOR = 0.2
-_EDGES = (1e-6, 0.1, 0.2, 0.32, 0.46, 0.62, 0.82, 1.05, 1.4, 1.9, 2.8)
-"""Where contexts end, in neighbours' magnitudes over their expected scales."""
+_EDGES = (0.0, 0.05, 0.1, 0.16, 0.23, 0.31, 0.41, 0.53, 0.7, 0.95, 1.4)
+"""Where contexts end, in the mean of neighbours' magnitudes over their expected scales; the first one is for silence."""
+_CORNER_EDGE = 2.0
+"""Corners alone say less: their contexts are this much wider."""
 _TOTAL_WEIGHT = 16
 _PRIOR_COUNT = 30
 """A context's own counts weigh as much as those of its class once it has so many."""
@@ -38,9 +40,8 @@ class Counts:
         centres = (np.arange(NUM_FINE_CLASSES) + 0.5) / NUM_FINE_CLASSES
         scales = np.exp(MIN_LOG_SCALE + (MAX_LOG_SCALE - MIN_LOG_SCALE) * centres)
         self.unit = np.round(_UNIT / (scales + _SCALE_FLOOR)).astype(np.int32)
-        edges = np.ceil(_UNIT * _TOTAL_WEIGHT * np.array(_EDGES)).astype(np.int32)
-        # Means of only two neighbours' sides spread wider.
-        self.edges = np.stack([edges if grid.corner == 4 else edges // 2 for grid in PASSES])
+        edges = np.outer([1.0 if grid.time else _CORNER_EDGE for grid in PASSES], _EDGES)
+        self.edges = np.maximum(np.ceil(_UNIT * _TOTAL_WEIGHT * edges), 1).astype(np.int32)
         self.weights = np.zeros((len(PASSES), len(_EDGES) + 1, NUM_FINE_CLASSES, NUM_TOKENS), np.int64)
         self.latent = np.zeros((NUM_QUALITY_KNOTS, latent_channels, NUM_TOKENS), np.int64)
 

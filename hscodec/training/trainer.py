@@ -323,7 +323,11 @@ def stored_frequencies(state: dict[str, Any]) -> FrequencyTables | None:
         ModelError: They are damaged.
     """
     tables = state.get("frequencies")
-    return FrequencyTables(**{name: tables[name].cpu().numpy() for name in TABLE_NAMES}) if tables else None
+    if not tables:
+        return None
+    if missing := set(TABLE_NAMES) - tables.keys():
+        raise ModelError(f"the checkpoint lacks the frequency table {min(missing)!r}")
+    return FrequencyTables(**{name: tables[name].cpu().numpy() for name in TABLE_NAMES})
 
 
 def _as_tensors(frequencies: FrequencyTables | None) -> dict[str, torch.Tensor] | None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import zlib
+from collections import Counter
 from pathlib import Path
 from random import Random
 
@@ -14,8 +15,10 @@ from click.testing import CliRunner
 from benchmarks import fuzz, fuzz_case, fuzz_mutations, tiny
 from benchmarks.fuzz_layout import parse
 from hscodec.coding import payload
+from hscodec.coding.order import Order
 from hscodec.container import ChunkOrder, ContainerReader
 from hscodec.container import format as fmt
+from hscodec.errors import FormatError
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "fuzz_atheris.py"
 
@@ -33,7 +36,7 @@ def model(tmp_path):
 
 @pytest.fixture
 def corpus(model):
-    return fuzz_mutations.Corpus(tiny.valid_files(model), model.tables)
+    return fuzz_mutations.Corpus(tiny.valid_files(model), model)
 
 
 def run(*arguments):
@@ -115,13 +118,41 @@ def test_readers_that_disagree_are_a_failure(tmp_path, model, monkeypatch):
         checker.check(whole)
 
 
-def test_valid_files_use_both_orders_and_join_again(corpus):
+def test_valid_files_use_all_orders_and_join_again(corpus):
     orders = set()
     for data in corpus.files.values():
         assert parse(data).join() == data
         container = ContainerReader(io.BytesIO(data))
         orders |= {container.read_chunk(index).header.order for index in range(len(container.chunks))}
     assert orders == set(ChunkOrder)
+
+
+def test_mutations_get_everywhere_in_order_by_context(corpus, monkeypatch):
+    outcomes = Counter()
+
+    def counting(content, order, *arguments, **options):
+        try:
+            symbols = payload.unpack(content, order, *arguments, **options)
+        except FormatError as error:
+            outcomes[order, str(error)] += 1
+            raise
+        outcomes[order, "read"] += 1
+        return symbols
+
+    monkeypatch.setattr(fuzz_mutations, "unpack", counting)
+    for kind in ("content", "symbols"):
+        for number in range(150):
+            for name in ("context", "context-stereo"):
+                fuzz_mutations.BY_PARTS[kind](Random(number), parse(corpus.files[name]), corpus)
+    by_context = {what: count for (order, what), count in outcomes.items() if order is Order.BY_CONTEXT}
+    assert set(by_context) == {
+        "read",
+        "payload is empty, or ends with a zero byte",
+        "payload does not end with its last symbol",
+        "payload writes out a magnitude that has a token",
+        "payload holds a symbol beyond 32 bits",
+    }
+    assert min(by_context.values()) >= 3
 
 
 @pytest.mark.parametrize("kind", fuzz_mutations.BY_PARTS)

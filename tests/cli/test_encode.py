@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from hscodec.cli.info import describe
+from hscodec.container import ChunkOrder, ContainerReader
 from hscodec.registry import TUNED_MODELS
 
 SUMMARY = re.compile(r"^(.+): ([\d,]+) bytes, ([\d.]+) kbit/s, 1\.00 s of sound in [\d.]+ s \([\d.]+x real time\)\n$")
@@ -74,6 +75,25 @@ def test_tuning_and_model_exclude_each_other(run, tone_path):
     result = run("encode", "--tune", "ear", "--model", "hsc-1", tone_path)
     assert result.exit_code == 2
     assert "either --tune or --model" in result.stderr
+
+
+def orders_of(path):
+    with path.open("rb") as file:
+        container = ContainerReader(file)
+        return {container.read_chunk(index).header.order for index in range(len(container.chunks))}
+
+
+def test_zstd_alone_on_request(encode, run, speech, tmp_path):
+    source = tmp_path / "word.wav"
+    samples, rate = soundfile.read(speech, frames=22_050)
+    soundfile.write(source, samples, rate)
+    for name, options in (("default", ()), ("zstd", ("--zstd",))):
+        assert encode("-q", *options, source, tmp_path / f"{name}.hsnd").exit_code == 0
+        result = run("decode", "-q", "--device", "cpu", tmp_path / f"{name}.hsnd", tmp_path / f"{name}.wav")
+        assert (result.exit_code, result.output) == (0, "")
+    assert orders_of(tmp_path / "default.hsnd") == {ChunkOrder.BY_CONTEXT}
+    assert orders_of(tmp_path / "zstd.hsnd") <= {ChunkOrder.PLAIN, ChunkOrder.BY_CLASS}
+    assert (tmp_path / "default.wav").read_bytes() == (tmp_path / "zstd.wav").read_bytes()
 
 
 def test_force_replaces_an_existing_output(encode, tone_path):

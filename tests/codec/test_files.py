@@ -8,7 +8,8 @@ import soundfile
 from hscodec import codec
 from hscodec.codec import decode_file, encode_file, verify_file
 from hscodec.codec.constants import MAX_PEAK, REFERENCE_PEAK, SILENT_GAIN
-from hscodec.container import ContainerReader, ContainerWriter, FileHeader
+from hscodec.codec.symbols import SymbolReader
+from hscodec.container import ChunkOrder, ContainerReader, ContainerWriter, FileHeader
 from hscodec.errors import AudioError, FormatError, HscodecError, ModelError
 from hscodec.rates import scaled_length
 
@@ -83,6 +84,41 @@ def test_encoding_is_deterministic(speech, tmp_path, tiny_model):
     assert contents[0] == contents[1]
 
 
+def orders_and_symbols(path, model):
+    """Return the order of each chunk, and its symbols."""
+    with open(path, "rb") as file:
+        container = ContainerReader(file)
+        symbols = SymbolReader(container, model)
+        orders = [container.read_chunk(index).header.order for index in range(len(container.chunks))]
+        return orders, [symbols.read(index) for index in range(len(orders))]
+
+
+def test_zstd_alone_stores_the_same_symbols(speech, tmp_path, tiny_model):
+    made = {}
+    for zstd_only in (False, True):
+        path = tmp_path / f"{zstd_only}.hsnd"
+        encode_file(speech, path, model=tiny_model, device="cpu", zstd_only=zstd_only)
+        assert verify_file(path).ok
+        made[zstd_only] = orders_and_symbols(path, tiny_model)
+    assert set(made[False][0]) == {ChunkOrder.BY_CONTEXT}
+    assert set(made[True][0]) <= {ChunkOrder.PLAIN, ChunkOrder.BY_CLASS}
+    for ours, zstds in zip(made[False][1], made[True][1], strict=True):
+        np.testing.assert_array_equal(ours.latent, zstds.latent)
+        np.testing.assert_array_equal(ours.weights, zstds.weights)
+        np.testing.assert_array_equal(ours.attacks, zstds.attacks)
+    np.testing.assert_array_equal(decoded(tmp_path / "False.hsnd"), decoded(tmp_path / "True.hsnd"))
+
+
+def test_models_without_statistics_code_with_zstd(speech, tmp_path, tiny_model):
+    model = replace(tiny_model, frequencies=None)
+    encode_file(speech, tmp_path / "a.hsnd", model=model, device="cpu")
+    encode_file(speech, tmp_path / "b.hsnd", model=tiny_model, device="cpu", zstd_only=True)
+    assert (tmp_path / "a.hsnd").read_bytes() == (tmp_path / "b.hsnd").read_bytes()
+    encode_file(speech, tmp_path / "c.hsnd", model=tiny_model, device="cpu")
+    with pytest.raises(FormatError, match="its model has no statistics"):
+        decode_file(tmp_path / "c.hsnd", tmp_path / "c.wav", model=model, device="cpu")
+
+
 def test_results_and_progress(encoded, tmp_path, tiny_model):
     path = encoded(16_000)
     calls = []
@@ -99,9 +135,7 @@ def test_results_and_progress(encoded, tmp_path, tiny_model):
     assert result.kbps == pytest.approx(path.stat().st_size * 8 / 1000)
     assert calls[-1] == (1.0, 1.0)
     calls.clear()
-    result = decode_file(
-        path, tmp_path / "out.wav", device="cpu", rate=8000, progress=lambda *call: calls.append(call)
-    )
+    result = decode_file(path, tmp_path / "out.wav", device="cpu", rate=8000, progress=lambda *call: calls.append(call))
     assert (result.file_bytes, result.seconds) == (path.stat().st_size, 1)
     assert calls[-1] == (1.0, 1.0)
 

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from hscodec.coding.fixedpoint import FixedPointTables, latent_from_residuals, latent_residuals, scale_classes
 from hscodec.errors import ModelError
-from hscodec.training.export import fixed_point_tables
+from hscodec.training.fixed_point import fixed_point_tables
 
 QUALITIES = [0, 1, 99, 100, 437, 500, 950, 999, 1000]
 INT32 = st.integers(-(2**31), 2**31 - 1)

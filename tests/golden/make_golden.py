@@ -23,13 +23,17 @@ from safetensors.numpy import load_file
 
 from hscodec.codec import decode_file, encode_file
 from hscodec.codec.symbols import SymbolReader
+from hscodec.coding.by_context import walk
+from hscodec.coding.fixedpoint import latent_residuals
 from hscodec.container import ChunkOrder, ContainerReader, ContainerWriter, FileHeader
 from hscodec.registry import Model, load_model
 from hscodec.training.export import model_bytes
+from hscodec.training.frequency_fit import Counts
 
 FOLDER = Path(__file__).parent
 MANIFEST = FOLDER / "manifest.json"
 TINY = FOLDER / "tiny.safetensors"
+TINY_CONTEXT = FOLDER / "tiny-context.safetensors"
 SPEECH = FOLDER.parent / "data" / "speech.flac"
 QUALITY = 437
 PEAK = 0.7
@@ -52,13 +56,13 @@ class Recipe:
 
 
 def encoded(
-    seconds: float, rate: int, *, quality: float, num_channels: int = 1, subtype: str = "FLOAT"
+    seconds: float, rate: int, *, quality: float, num_channels: int = 1, subtype: str = "FLOAT", model: Path = TINY
 ) -> Callable[[float], bytes]:
     """Return what encodes a falling tone that is amplitude modulated, and noise."""
     time_s = np.arange(round(seconds * rate))[:, None] / rate
     tone = 0.7 * np.sin(2 * np.pi * (700 - 400 * time_s) * time_s + np.arange(num_channels)) * np.sin(20 * time_s) ** 2
     noise = np.random.default_rng(rate).uniform(-0.3, 0.3, (len(time_s), num_channels))
-    return lambda level: encode((tone + noise) * level, rate, quality=quality, model=str(TINY), subtype=subtype)
+    return lambda level: encode((tone + noise) * level, rate, quality=quality, model=str(model), subtype=subtype)
 
 
 def clicks(level: float) -> bytes:
@@ -128,6 +132,7 @@ def write(
     num_samples: int | None = None,
     streamed: bool = False,
     tags: tuple[tuple[str, str], ...] = (),
+    model: Path = TINY,
 ) -> bytes:
     """Return a file of mono sound at 8 kHz, put together by hand.
 
@@ -137,6 +142,7 @@ def write(
         num_samples: Length; None is what the segments cover.
         streamed: Leave the length open in the header, and mark no chunk as the last.
         tags: Of the file.
+        model: The model that the file names.
     """
     header = FileHeader(
         sample_rate=8000,
@@ -145,7 +151,7 @@ def write(
         num_weights=160,
         quality=QUALITY,
         gain=level,
-        model_id=load_model(TINY).model_id,
+        model_id=load_model(model).model_id,
         tags=tags,
     )
     total = header.max_num_samples(sum(symbols.shape[1] for _, symbols, _ in chunks))
@@ -158,7 +164,7 @@ def write(
                 num_segments=symbols.shape[1],
                 order=ChunkOrder(order),
                 symbol_digest=reference().symbol_digest(latent, symbols),
-                payload=reference().write_payload(latent, symbols, order, load_file(TINY), QUALITY),
+                payload=reference().write_payload(latent, symbols, order, load_file(model), QUALITY),
                 last=not streamed and index == len(chunks) - 1,
             )
         writer.close(num_samples=total)
@@ -204,6 +210,21 @@ RECIPES = {
     "later-minor": Recipe("a later minor version: unused bits are set, a field stands behind the tags", later_minor),
     "attacks": Recipe("attacks in both channels", clicks),
     "speech": Recipe("one second of speech with the model hsc-1", speech, "hsc-1"),
+    "context": Recipe(
+        "order by-context, at a quality where the model's level rises faster",
+        encoded(2, 16_000, quality=6, model=TINY_CONTEXT),
+        str(TINY_CONTEXT),
+    ),
+    "context-stereo": Recipe(
+        "order by-context, stereo",
+        encoded(0.4, 16_000, quality=3.37, num_channels=2, model=TINY_CONTEXT),
+        str(TINY_CONTEXT),
+    ),
+    "context-large": Recipe(
+        "order by-context: large values in latent and symbols",
+        drawn(6, 10, orders=(2,), large=True, model=TINY_CONTEXT),
+        str(TINY_CONTEXT),
+    ),
 }
 
 
@@ -260,9 +281,34 @@ def add_recipe(entries: dict[str, dict[str, str]], name: str, recipe: Recipe) ->
 
 def make_tiny() -> bytes:
     """Return a random model that is small enough to keep."""
-    sys.path.append(str(FOLDER.parent))
-    recipe = import_module("conftest")
+    recipe = tests_conftest()
     return model_bytes(recipe.make_network(replace(recipe.TINY, num_weights=640)))
+
+
+def make_tiny_context() -> bytes:
+    """Return a smaller one, with frequencies of what it stores of the falling tone, in as few contexts as show them."""
+    recipe = tests_conftest()
+    sizes = {"num_weights": 320, "width": 8, "scale_width": 4, "refine_width": 8, "refine_blocks": 1}
+    network = recipe.make_network(replace(recipe.TINY, **sizes, level_ratio_above=1.6))
+    counts = Counts(recipe.TINY.latent_channels)
+    counts.edges, counts.weights = counts.edges[:, 5:6].copy(), counts.weights[:, :2]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "without.safetensors")
+        path.write_bytes(model_bytes(network))
+        model = load_model(path)
+        for quality in range(11):
+            container = ContainerReader(io.BytesIO(encoded(3, 16_000, quality=quality, model=path)(1.0)))
+            chunk = SymbolReader(container, model).read(0)
+            residuals = latent_residuals(chunk.latent, model.tables.prediction)
+            walk(counts, residuals, chunk.weights, model.tables, counts, 100 * quality)
+    return model_bytes(network, frequencies=counts.frequencies())
+
+
+def tests_conftest() -> ModuleType:
+    """Return what makes random networks for tests."""
+    if str(FOLDER.parent) not in sys.path:
+        sys.path.append(str(FOLDER.parent))
+    return import_module("conftest")
 
 
 def main(names: list[str]) -> None:
@@ -273,6 +319,8 @@ def main(names: list[str]) -> None:
         sys.exit(f"golden files are never made again: {', '.join(refused)}")
     if TINY.name not in entries:
         add(entries, TINY.name, make_tiny(), "the random model that all files but speech.hsnd name")
+    if TINY_CONTEXT.name not in entries:
+        add(entries, TINY_CONTEXT.name, make_tiny_context(), "a random model with frequencies, of the files context*")
     for name in names or [name for name in RECIPES if name not in there]:
         add_recipe(entries, name, RECIPES[name])
     content = json.dumps(entries, indent=2, ensure_ascii=False) + "\n"

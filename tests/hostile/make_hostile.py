@@ -1,7 +1,8 @@
-"""Writes the `.hsnd` files of this folder. Run by hand: `python tests/hostile/make_hostile.py`.
+"""Writes the `.hsnd` files of this folder that are missing. Run by hand: `python tests/hostile/make_hostile.py`.
 
 Each file is valid but for what its name says; checksums and lengths fit wherever the name does not say otherwise, since
-a reader would look no further. The model that they name is `tests/golden/tiny.safetensors`.
+a reader would look no further. The model that they name is `tests/golden/tiny.safetensors`, or
+`tiny-context.safetensors` if their own name begins with `context`.
 """
 
 import io
@@ -12,8 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import zstandard
+from safetensors.numpy import load_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # `benchmarks` is not part of the installed package
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "reference"))
+
+import hsnd_numpy as reference
 
 from benchmarks import fuzz_frames as frames
 from benchmarks.fuzz_layout import CHUNK_FIELDS, HEADER_FIELDS, ChunkParts, FileParts, parse, put
@@ -22,10 +27,12 @@ from hscodec.coding.order import RUN_CLASSES
 from hscodec.coding.payload import ChunkSymbols, pack
 from hscodec.container import ChunkOrder, ContainerWriter, FileHeader
 from hscodec.container import format as fmt
-from hscodec.registry import load_model
+from hscodec.registry import Model, load_model
 
 FOLDER = Path(__file__).parent
 MODEL = load_model(FOLDER.parent / "golden" / "tiny.safetensors")
+CONTEXT_MODEL = load_model(FOLDER.parent / "golden" / "tiny-context.safetensors")
+CONTEXT_TENSORS = load_file(CONTEXT_MODEL.path)
 RATE_HZ = 16_000
 NUM_WEIGHTS = 20
 QUALITY = 500
@@ -50,15 +57,17 @@ def draw(num_segments: int, *, seed: int = 0, num_channels: int = 1) -> ChunkSym
     return ChunkSymbols(latent.astype(np.int32), weights.astype(np.int32))
 
 
-def write(*chunks: ChunkSymbols, num_samples: int | None = None, num_weights: int = NUM_WEIGHTS) -> bytes:
+def write(
+    *chunks: ChunkSymbols, num_samples: int | None = None, num_weights: int = NUM_WEIGHTS, model: Model = MODEL
+) -> bytes:
     """Return a valid file of these chunks, as long as they allow."""
     num_channels = chunks[0].weights.shape[0] if chunks else 1
     sink = io.BytesIO()
     options = {"sample_rate": RATE_HZ, "num_channels": num_channels, "num_weights": num_weights, "quality": QUALITY}
-    header = FileHeader(**options, num_samples=None, model_id=MODEL.model_id, tags=(("title", "bad"),))
+    header = FileHeader(**options, num_samples=None, model_id=model.model_id, tags=(("title", "bad"),))
     with ContainerWriter(sink, header) as writer:
         for chunk in chunks:
-            packed = pack(chunk, MODEL.tables, QUALITY)
+            packed = pack(chunk, model.tables, QUALITY, frequencies=model.frequencies)
             writer.write_chunk(
                 first_segment=writer.num_segments,
                 num_segments=chunk.weights.shape[1],
@@ -172,6 +181,37 @@ def attacks(*rows: tuple[int, int, int], count: int | None = None, announced: bo
     return parts.join()
 
 
+def context(make: Callable[[bytes], bytes] = bytes, *, num_attacks: int = 0) -> bytes:
+    """Return a file in order by-context whose first payload is made of the words that it was meant to hold."""
+    symbols = [draw(count, seed=seed) for seed, count in enumerate(SEGMENTS)]
+    parts = parse(write(*symbols, model=CONTEXT_MODEL))
+    for part, chunk_symbols in zip(parts.chunks, symbols, strict=True):
+        part.payload = reference.words_of(context_steps(chunk_symbols))
+        put(part.head, CHUNK_FIELDS["order"], int(ChunkOrder.BY_CONTEXT))
+    parts.chunks[0].payload = make(parts.chunks[0].payload)
+    if num_attacks:
+        put(parts.chunks[0].head, CHUNK_FIELDS["flags"], 2)
+        records = b"".join(struct.pack("<HBB", 36 + 16 * place, 0, 1) for place in range(num_attacks))
+        parts.chunks[0].payload = struct.pack("<H", num_attacks) + records + parts.chunks[0].payload
+    return parts.join()
+
+
+def context_steps(symbols: ChunkSymbols) -> list[tuple[int, int]]:
+    """Return what a coder does to write a chunk in order by-context."""
+    return reference.payload_steps(symbols.latent, symbols.weights, CONTEXT_TENSORS, QUALITY)
+
+
+def written_out(magnitude: int) -> bytes:
+    """Return the words of the first chunk's shape, zeros but for the first symbol, whose magnitude is written out."""
+    symbols = zeros(1, SEGMENTS[0], NUM_WEIGHTS)
+    symbols.weights.flat[0] = 1 << 20
+    steps = context_steps(symbols)
+    first_pass = -(-SEGMENTS[0] // 4) * -(-NUM_WEIGHTS // 4)
+    halves = symbols.latent.size + first_pass  # they stand behind the tokens of their pass
+    steps[halves : halves + 2] = [(magnitude >> 16 << 8, 1 << 8), (magnitude % (1 << 16) << 8, 1 << 8)]
+    return reference.words_of(steps)
+
+
 def zeros(num_channels: int, num_segments: int, num_weights: int) -> ChunkSymbols:
     """Return a chunk of zeros."""
     latent = np.zeros((num_channels, num_segments // 2, MODEL.config.latent_channels), np.int32)
@@ -183,6 +223,14 @@ LARGEST_CLASSES = scale_classes(MODEL.tables, LARGEST.latent, QUALITY, 640)
 LARGEST_DENSE = LARGEST.latent.size + int(np.count_nonzero(LARGEST_CLASSES >= RUN_CLASSES))
 LARGEST_CONTENT = 6 * (LARGEST.latent.size + LARGEST.weights.size)
 """Bytes of the largest chunk's content before its runs, and the most that its frame may declare, less one."""
+
+
+def largest_by_context() -> bytes:
+    """Return a file of one chunk as large as may be, whose symbols are one byte."""
+    parts = parse(write(zeros(8, 1638, 320), num_weights=320, model=CONTEXT_MODEL))
+    parts.chunks[0].payload = b"\0"
+    put(parts.chunks[0].head, CHUNK_FIELDS["order"], int(ChunkOrder.BY_CONTEXT))
+    return parts.join()
 
 
 def largest(content: bytes | None = None, *, num_segments: int = 818) -> bytes:
@@ -263,6 +311,7 @@ FILES |= {
     "chunk-segments-6": lambda: chunk(num_segments=6),
     "chunk-segments-2002": lambda: chunk(num_segments=2002),
     "chunk-order-2": lambda: chunk(order=2),
+    "chunk-order-3": lambda: chunk(order=3),
     "chunk-order-wrong": lambda: chunk(order=0),
     "chunk-reserved-flag": lambda: chunk(flags=4),
     "chunk-last-too-early": lambda: chunk(flags=1),
@@ -386,7 +435,32 @@ def markers_that_claim_the_rest() -> bytes:
     return parts.join()[:chunks_start] + b"".join(bytes(part.head) for part in heads) + bytes(100)
 
 
-# Payloads
+# Payloads in order by-context
+
+FILES |= {
+    "context": lambda: context(),
+    "context-as-large-as-may-be": lambda: largest_by_context(),
+    "context-attacks": lambda: context(num_attacks=2),
+    "context-cut": lambda: context(lambda words: words[: len(words) // 2]),
+    "context-cut-from-the-front": lambda: context(lambda words: words[4:]),
+    "context-empty-behind-attacks": lambda: context(lambda words: b"", num_attacks=1),
+    "context-ends-with-a-zero-byte": lambda: context(lambda words: words + b"\0"),
+    "context-leftover-state": lambda: context(
+        lambda words: reference.words_of([*context_steps(draw(SEGMENTS[0])), (1 << 23, 1 << 23)])
+    ),
+    "context-leftover-words": lambda: context(
+        lambda words: reference.words_of(context_steps(draw(SEGMENTS[0])) + 2 * context_steps(draw(4, seed=1)))
+    ),
+    "context-magnitude-that-has-a-token": lambda: context(lambda words: written_out((1 << 16) - 1)),
+    "context-of-another-chunk": lambda: context(lambda words: reference.words_of(context_steps(draw(4, seed=1)))),
+    "context-random-words": lambda: context(lambda words: np.random.default_rng(0).bytes(1000)),
+    "context-symbol-beyond-32-bits": lambda: context(lambda words: written_out(1 << 31)),
+    "context-two-zero-bytes": lambda: context(lambda words: bytes(2)),
+    "context-zstd": lambda: context(lambda words: frames.compress(bytes(176))),
+    "context-zeros": lambda: context(lambda words: bytes(1)),
+}
+
+# Payloads in the other orders
 
 FILES |= {
     "attacks": lambda: attacks((36, 0, 15), (112, 0, 1)),
@@ -443,13 +517,11 @@ FILES |= {
 
 
 def main() -> None:
-    """Write all files."""
-    total = 0
-    for name, make in sorted(FILES.items()):
-        data = make()
-        total += len(data)
-        (FOLDER / f"{name}.hsnd").write_bytes(data)
-    print(f"{len(FILES)} files, {total} bytes")
+    """Write all files that are not there."""
+    missing = [name for name in sorted(FILES) if not (FOLDER / f"{name}.hsnd").exists()]
+    for name in missing:
+        (FOLDER / f"{name}.hsnd").write_bytes(FILES[name]())
+    print(f"{len(missing)} of {len(FILES)} files written")
 
 
 if __name__ == "__main__":

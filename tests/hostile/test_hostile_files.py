@@ -27,7 +27,8 @@ from hscodec.errors import AudioError, FormatError, HscodecError, ModelError
 from hscodec.registry import ManifestEntry, read_model_file
 
 FOLDER = Path(__file__).parent
-MODEL = FOLDER.parent / "golden" / "tiny.safetensors"
+GOLDEN = FOLDER.parent / "golden"
+MODELS = [GOLDEN / "tiny.safetensors", GOLDEN / "tiny-context.safetensors"]
 MAX_SECONDS = 2.0
 MAX_BYTES = 500 * 10**6
 MAX_FOLDER_BYTES = 300_000
@@ -76,6 +77,8 @@ FINE = Expected()
 NO_FRAME = "payload is not a valid zstd frame"
 TOO_LARGE = "bytes, which does not fit 176 symbols"
 RUNS = "runs of zeros do not fit the number of symbols"
+LEFT = "payload does not end with its last symbol"
+ZERO_BYTE = "payload is empty, or ends with a zero byte"
 
 EXPECTED = {
     "a-wav-file": header("not a .hsnd file"),
@@ -107,7 +110,8 @@ EXPECTED = {
     "chunk-last-too-early": chunk("its header contradicts the index"),
     "chunk-missing": INDEX,
     "chunk-of-too-many-symbols": chunk("4198400 weight symbols, at most 4194304 are allowed"),
-    "chunk-order-2": chunk("symbol order 2 is reserved"),
+    "chunk-order-2": chunk("payload is in an order for which its model has no statistics"),
+    "chunk-order-3": chunk("symbol order 3 is reserved"),
     "chunk-order-wrong": chunk("payload holds fewer symbols than its chunk has"),
     "chunk-payload-0-bytes": chunk("payload bytes 0 is not in 1 to"),
     "chunk-payload-4-gib": chunk("payload bytes 4294967295 is not in 1 to"),
@@ -127,6 +131,22 @@ EXPECTED = {
     "content-size-one-too-many": chunk(NO_FRAME),
     "content-size-unknown": chunk("payload"),
     "content-too-short": chunk("payload holds fewer symbols than its chunk has"),
+    "context": FINE,
+    "context-as-large-as-may-be": FINE,
+    "context-attacks": FINE,
+    "context-cut": chunk(LEFT),
+    "context-cut-from-the-front": chunk(LEFT),
+    "context-empty-behind-attacks": chunk(ZERO_BYTE),
+    "context-ends-with-a-zero-byte": chunk(ZERO_BYTE),
+    "context-leftover-state": chunk(LEFT),
+    "context-leftover-words": chunk(LEFT),
+    "context-magnitude-that-has-a-token": chunk("payload writes out a magnitude that has a token"),
+    "context-of-another-chunk": chunk(LEFT),
+    "context-random-words": chunk(LEFT),
+    "context-symbol-beyond-32-bits": chunk("payload holds a symbol beyond 32 bits"),
+    "context-two-zero-bytes": chunk(ZERO_BYTE),
+    "context-zeros": chunk("its symbols are not those that were encoded"),
+    "context-zstd": chunk(LEFT),
     "empty-file": header("not a .hsnd file: it is empty"),
     "escape-of-small-value": chunk("payload escapes a value that fits into a byte"),
     "escapes-without-values": chunk("payload holds fewer large values than it announces"),
@@ -213,12 +233,15 @@ each_file = pytest.mark.parametrize("name", EXPECTED)
 
 @pytest.fixture(scope="module", autouse=True)
 def models(tmp_path_factory):
-    """Put the model where it is looked for by id, and build its network, which is not a file's fault."""
+    """Put the models where they are looked for by id, and build their networks, which are not a file's fault."""
     folder = tmp_path_factory.mktemp("hostile")
-    shutil.copy(MODEL, folder)
-    entry = ManifestEntry(name="tiny", file=MODEL.name, sha256=hashlib.sha256(MODEL.read_bytes()).hexdigest())
-    (folder / "manifest.json").write_text(json.dumps({"models": [asdict(entry)]}))
-    read_model_file(MODEL, "tiny").network(torch.device("cpu"))
+    entries = []
+    for path in MODELS:
+        shutil.copy(path, folder)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        entries.append(asdict(ManifestEntry(name=path.stem, file=path.name, sha256=sha256)))
+        read_model_file(path, path.stem).network(torch.device("cpu"))
+    (folder / "manifest.json").write_text(json.dumps({"models": entries}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HSCODEC_MODELS", str(folder))
         yield

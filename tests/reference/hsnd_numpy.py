@@ -12,7 +12,8 @@ import itertools
 import math
 import struct
 import zlib
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -38,7 +39,7 @@ MAX_CHUNKS = 2**20
 MAX_SEGMENTS = MAX_CHUNKS * MAX_CHUNK_SEGMENTS
 
 UNKNOWN = 2**64 - 1
-PLAIN, BY_CLASS = 0, 1
+PLAIN, BY_CLASS, BY_CONTEXT = 0, 1, 2
 SPARSE_CLASSES = 7  # classes below this are stored as runs of zeros and values
 
 Tables = Mapping[str, np.ndarray]
@@ -53,6 +54,20 @@ TABLES = {
     "segment_mix": (2, 2**16), "segment_mix_bias": (1, 2**44),
     "leave": (2, 2**16), "leave_bias": (2, 2**44),
 }  # fmt: skip
+
+FREQUENCIES = ("unit", "edges", "weights", "latent")  # all of them are in a model file, or none
+NUM_TOKENS = 61
+BITS = [range(0, 2**24 + 1, 2 ** (24 - n)) for n in range(17)]  # sums of the frequencies of each bits(n)
+PASSES = [
+    # first segment, first weight, step; distance of the neighbours; factors of those in time, in frequency, at corners
+    (0, 0, 4, 0, 0, 0, 0),
+    (2, 2, 4, 2, 0, 0, 4),
+    (0, 2, 4, 2, 4, 4, 0),
+    (2, 0, 4, 2, 3, 3, 1),
+    (1, 1, 2, 1, 0, 0, 4),
+    (0, 1, 2, 1, 4, 4, 0),
+    (1, 0, 2, 1, 3, 3, 1),
+]
 
 
 class FormatError(ValueError):
@@ -205,7 +220,7 @@ def read_chunk(data: bytes, start: int, header: Header, tables: Tables) -> tuple
     first, count, order, flags, payload_bytes, digest = fields("IHBBI8s", data, start + 4)
     require(first % 2 == 0 and first + count <= MAX_SEGMENTS, "bad first segment")
     require(count % 2 == 0 and 2 <= count <= MAX_CHUNK_SEGMENTS, "bad number of segments")
-    require(order in (PLAIN, BY_CLASS), f"order {order} is not known")
+    require(order in (PLAIN, BY_CLASS, BY_CONTEXT), f"order {order} is not known")
     require(flags & 0b1100 == 0, "a reserved bit of a chunk is set")
     require(1 <= payload_bytes <= MAX_CHUNK_PAYLOAD_BYTES, "bad payload length")
     payload = take(data, start + 24, payload_bytes)
@@ -219,7 +234,7 @@ def read_chunk(data: bytes, start: int, header: Header, tables: Tables) -> tuple
 
 
 def read_attacks(payload: bytes, shape: tuple[int, int, int]) -> tuple[list[tuple[int, int, int]], bytes]:
-    """Return the attacks that a payload begins with, and its frame."""
+    """Return the attacks that a payload begins with, and what follows them."""
     (num_attacks,) = fields("H", payload, 0)
     require(num_attacks > 0, "there are no attacks where some are announced")
     attacks = [fields("HBB", payload, 2 + 4 * place) for place in range(num_attacks)]
@@ -291,17 +306,24 @@ def read_payload(
     """Return the latent [C, S/2, Z] and the symbols [C, S, K] of a chunk, as int64.
 
     Args:
-        payload: One zstd frame.
+        payload: What stands behind the attacks.
         shape: C, S, K.
-        order: `PLAIN` or `BY_CLASS`.
+        order: `PLAIN`, `BY_CLASS` or `BY_CONTEXT`.
         tables: Of the model.
         quality: In hundredths.
 
     Raises:
         FormatError: The payload is not that of such a chunk.
     """
-    num_channels, steps, prediction = shape[0], shape[1] // 2, tables["fixed_point.prediction"].astype(np.int64)
-    num_residuals, num_symbols = num_channels * steps * len(prediction), math.prod(shape)
+    num_channels, steps, num_dimensions = shape[0], shape[1] // 2, len(tables["fixed_point.prediction"])
+    num_residuals, num_symbols = num_channels * steps * num_dimensions, math.prod(shape)
+    if order == BY_CONTEXT:
+        decoder = Decoder(payload)
+        residuals = code_residuals(decoder, np.zeros((num_dimensions, num_channels, steps), np.int64), tables, quality)
+        latent = from_residuals(residuals, tables)
+        symbols = code_symbols(decoder, latent, np.zeros(shape, np.int64), tables, quality)
+        decoder.finish()
+        return latent, symbols
     try:
         # The declared size is allocated before anything is decompressed. At worst a value is a byte and four more, and
         # a symbol has a run before it.
@@ -310,11 +332,8 @@ def read_payload(
         content = Content(zstandard.ZstdDecompressor().decompress(payload, allow_extra_data=False))
     except zstandard.ZstdError as error:
         raise FormatError(f"the payload is not a zstd frame: {error}") from None
-    residuals = content.values(num_residuals).reshape(num_channels, len(prediction), steps)
-    latent = np.zeros((num_channels, steps, len(prediction)), np.int64)
-    previous = np.zeros((num_channels, len(prediction)), np.int64)
-    for t in range(steps):
-        latent[:, t] = previous = wrap(residuals[:, :, t] + ((prediction * previous + 128) >> 8))
+    residuals = content.values(num_residuals).reshape(num_channels, num_dimensions, steps)
+    latent = from_residuals(residuals.transpose(1, 0, 2), tables)
     symbols = np.zeros(num_symbols, np.int64)
     dense, sparse = stored_positions(latent, shape, order, tables, quality)
     symbols[dense] = content.values(len(dense))
@@ -328,20 +347,21 @@ def read_payload(
 
 def write_payload(latent: np.ndarray, symbols: np.ndarray, order: int, tables: Tables, quality: int) -> bytes:
     """Return a payload that holds latent [C, S/2, Z] and symbols [C, S, K]."""
+    if order == BY_CONTEXT:
+        return words_of(payload_steps(latent, symbols, tables, quality))
     return zstandard.ZstdCompressor().compress(payload_content(latent, symbols, order, tables, quality))
 
 
 def payload_content(latent: np.ndarray, symbols: np.ndarray, order: int, tables: Tables, quality: int) -> bytes:
     """Return what the zstd frame of a payload holds."""
-    before = np.pad(latent.astype(np.int64), ((0, 0), (1, 0), (0, 0)))[:, :-1]
-    residuals = wrap(latent - ((tables["fixed_point.prediction"].astype(np.int64) * before + 128) >> 8))
+    residuals = to_residuals(latent, tables)
     dense, sparse = stored_positions(latent, symbols.shape, order, tables, quality)
     flat = symbols.reshape(-1).astype(np.int64)
     runs = b""
     if order == BY_CLASS:
         for zeros in np.diff(np.flatnonzero(flat[sparse]), prepend=-1, append=len(sparse)) - 1:
             runs += b"\xff" * (zeros // 255) + bytes([zeros % 255])
-    first = np.concatenate([residuals.transpose(0, 2, 1).reshape(-1), flat[dense]])
+    first = np.concatenate([residuals.transpose(1, 0, 2).reshape(-1), flat[dense]])
     values = np.concatenate([first, flat[sparse][flat[sparse] != 0]])
     is_large = np.abs(values) > 127
     codes = np.where(is_large, 255, np.where(values > 0, 2 * values - 1, -2 * values)).astype(np.uint8).tobytes()
@@ -360,6 +380,23 @@ def stored_positions(
     return stored[num_sparse:], stored[:num_sparse]
 
 
+def from_residuals(residuals: np.ndarray, tables: Tables) -> np.ndarray:
+    """Return the latent [C, S/2, Z] whose residuals are [Z, C, S/2]."""
+    prediction = tables["fixed_point.prediction"].astype(np.int64)
+    latent = np.zeros((*residuals.shape[1:], len(prediction)), np.int64)
+    previous = np.zeros((residuals.shape[1], len(prediction)), np.int64)
+    for t in range(residuals.shape[2]):
+        latent[:, t] = previous = wrap(residuals[:, :, t].T + ((prediction * previous + 128) >> 8))
+    return latent
+
+
+def to_residuals(latent: np.ndarray, tables: Tables) -> np.ndarray:
+    """Return the residuals [Z, C, S/2] of a latent [C, S/2, Z]."""
+    before = np.pad(latent.astype(np.int64), ((0, 0), (1, 0), (0, 0)))[:, :-1]
+    residuals = wrap(latent - ((tables["fixed_point.prediction"].astype(np.int64) * before + 128) >> 8))
+    return residuals.transpose(2, 0, 1)
+
+
 def wrap(values: np.ndarray) -> np.ndarray:
     """Return int64 values modulo 2^32, in the range of int32."""
     return (values + 2**31) % 2**32 - 2**31
@@ -370,21 +407,205 @@ def symbol_digest(latent: np.ndarray, symbols: np.ndarray) -> bytes:
     return hashlib.blake2b(latent.astype("<i4").tobytes() + symbols.astype("<i4").tobytes(), digest_size=8).digest()
 
 
-# Scale classes
+# Order by-context: what reads and what writes take the same way through a chunk
+
+
+class Decoder:
+    """Decodes numbers from the words of a payload; numbers that are expected do not matter to it."""
+
+    def __init__(self, data: bytes) -> None:
+        require(len(data) > 0 and (data[-1] != 0 or len(data) == 1), "the words end in a byte that is zero")
+        self.words = list(struct.unpack(f"<{-(-len(data) // 4)}I", data + bytes(-len(data) % 4)))
+        while self.words and self.words[-1] == 0:
+            self.words.pop()
+        self.state = 0
+        self.fill()
+
+    def fill(self) -> None:
+        """Take words until the state is large enough."""
+        while self.state < 2**32 and self.words:
+            self.state = 2**32 * self.state + self.words.pop()
+
+    def code(self, sums: Sequence[int], expected: int) -> int:
+        """Return the next number; `sums` are those of the frequencies before each, and of all of them."""
+        u = self.state % 2**24
+        number = bisect_right(sums, u) - 1
+        self.state = (sums[number + 1] - sums[number]) * (self.state // 2**24) + u - sums[number]
+        self.fill()
+        return number
+
+    def finish(self) -> None:
+        """Raise FormatError if anything is left."""
+        require(not self.words and self.state == 0, "something is left behind the last symbol")
+
+
+class Recorder:
+    """Notes what a decoder must find, instead of decoding; the numbers are those that are expected.
+
+    Attributes:
+        steps: Sum of the frequencies before each number, and its own.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[int, int]] = []
+
+    def code(self, sums: Sequence[int], expected: int) -> int:
+        """Note a number and return it."""
+        self.steps.append((sums[expected], sums[expected + 1] - sums[expected]))
+        return expected
+
+
+class Rows(dict[int, list[int]]):
+    """Sums of the frequencies in each row of a table [N, 61], made when they are first asked for."""
+
+    def __init__(self, table: np.ndarray) -> None:
+        self.table = table
+
+    def __missing__(self, row: int) -> list[int]:
+        self[row] = sums = [0, *itertools.accumulate(16 * int(entry) for entry in self.table[row])]
+        return sums
+
+
+def payload_steps(latent: np.ndarray, symbols: np.ndarray, tables: Tables, quality: int) -> list[tuple[int, int]]:
+    """Return what must be coded for latent [C, S/2, Z] and symbols [C, S, K], first to last."""
+    recorder = Recorder()
+    code_residuals(recorder, to_residuals(latent, tables), tables, quality)
+    code_symbols(recorder, latent, symbols.astype(np.int64), tables, quality)
+    return recorder.steps
+
+
+def words_of(steps: Sequence[tuple[int, int]]) -> bytes:
+    """Return the words of which a decoder makes these steps, (sum of the frequencies before it, its own) of each.
+
+    The state goes back from the last step to the first, and gives a word away where it would pass 2^64.
+    """
+    state, words = 0, []
+    for before, frequency in reversed(steps):
+        if state >= frequency * 2**40:
+            words.append(state % 2**32)
+            state //= 2**32
+        state = state // frequency * 2**24 + state % frequency + before
+    words += [state % 2**32, state // 2**32]
+    return struct.pack(f"<{len(words)}I", *words).rstrip(b"\0") or b"\0"
+
+
+def code_residuals(coder: Decoder | Recorder, expected: np.ndarray, tables: Tables, quality: int) -> np.ndarray:
+    """Return the residuals of the latent, [Z, C, S/2] like those that are expected."""
+    require("frequency.latent" in tables, "the model has no frequencies")
+    dimensions = np.repeat(np.arange(len(expected)), expected[0].size)
+    rows = Rows(tables["frequency.latent"][(quality + 50) // 100])
+    magnitudes = code_magnitudes(coder, dimensions, rows, np.abs(expected).reshape(-1))
+    return code_signs(coder, magnitudes.reshape(expected.shape), expected)
+
+
+def code_symbols(
+    coder: Decoder | Recorder, latent: np.ndarray, expected: np.ndarray, tables: Tables, quality: int
+) -> np.ndarray:
+    """Return the symbols, [C, S, K] like those that are expected."""
+    classes = fine_classes(latent, tables, quality, expected.shape[2])
+    unit = tables["frequency.unit"].astype(np.int64)[classes]
+    magnitudes = np.zeros(expected.shape, np.int64)
+    for number, (s0, k0, step, d, time, frequency, corner) in enumerate(PASSES):
+        u = np.minimum(magnitudes, 40) * unit
+        v = (
+            time * (beside(u, -d, 0) + beside(u, d, 0))
+            + frequency * (beside(u, 0, -d) + beside(u, 0, d))
+            + corner * (beside(u, -d, -d) + beside(u, -d, d) + beside(u, d, -d) + beside(u, d, d))
+        )
+        context = np.searchsorted(tables["frequency.edges"][number], v, side="right")
+        here = np.s_[:, s0::step, k0::step]
+        rows = (64 * context + classes)[here].reshape(-1)
+        sums = Rows(tables["frequency.weights"][number].reshape(-1, NUM_TOKENS))
+        coded = code_magnitudes(coder, rows, sums, np.abs(expected[here]).reshape(-1))
+        magnitudes[here] = coded.reshape(magnitudes[here].shape)
+    return code_signs(coder, magnitudes, expected)
+
+
+def beside(u: np.ndarray, s: int, k: int) -> np.ndarray:
+    """Return for every place of u [C, S, K] what stands s segments and k weights on; zeros outside."""
+    padded = np.pad(u, ((0, 0), (2, 2), (2, 2)))
+    return padded[:, 2 + s : 2 + s + u.shape[1], 2 + k : 2 + k + u.shape[2]]
+
+
+def code_magnitudes(coder: Decoder | Recorder, rows: np.ndarray, sums: Rows, expected: np.ndarray) -> np.ndarray:
+    """Return the magnitudes [N] of a group, whose tokens are coded with these rows [N]."""
+    stored = np.argsort(rows, kind="stable").tolist()
+    parts = [split(magnitude) for magnitude in expected.tolist()]
+    tokens = [0] * len(stored)
+    for place, row in zip(stored, rows[stored].tolist(), strict=True):
+        tokens[place] = coder.code(sums[row], parts[place][0])
+    magnitudes = tokens.copy()
+    for n in range(1, 14):
+        for place in (place for place in stored if 4 * n + 4 <= tokens[place] < 4 * n + 8):
+            leading = 4 + (tokens[place] - 8) % 4
+            magnitudes[place] = leading * 2**n + coder.code(BITS[n], parts[place][1] % 2**n)
+    large = [place for place in stored if tokens[place] == NUM_TOKENS - 1]
+    for place in large:
+        magnitudes[place] = 2**16 * coder.code(BITS[16], parts[place][1] // 2**16)
+    for place in large:
+        magnitudes[place] += coder.code(BITS[16], parts[place][1] % 2**16)
+        require(magnitudes[place] >= 2**16, "a small magnitude is written out")
+    return np.array(magnitudes, np.int64)
+
+
+def split(magnitude: int) -> tuple[int, int]:
+    """Return the token of a magnitude, and what bits follow it: in its last places."""
+    if magnitude < 8:
+        return magnitude, 0
+    if magnitude >= 2**16:
+        return NUM_TOKENS - 1, magnitude
+    n = magnitude.bit_length() - 3
+    return 4 * n + magnitude // 2**n, magnitude % 2**n
+
+
+def code_signs(coder: Decoder | Recorder, magnitudes: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Return magnitudes with their signs, those of numbers that are expected."""
+    values = magnitudes.copy()
+    not_zero = np.flatnonzero(magnitudes)
+    negative = [coder.code(BITS[1], int(number < 0)) for number in expected.reshape(-1)[not_zero]]
+    values.reshape(-1)[not_zero[np.array(negative, bool)]] *= -1
+    require(np.all((-(2**31) <= values) & (values < 2**31)), "a number is beyond int32")
+    return values
+
+
+# Tables and scale classes
 
 
 def check_tables(tables: Tables) -> None:
-    """Raise FormatError if sums over the tables could reach 2^53."""
+    """Raise FormatError if sums over the tables could reach 2^53, or if frequencies are none."""
     for name, (dimensions, magnitude) in TABLES.items():
         table = tables["fixed_point." + name]
         require(table.dtype.kind == "i" and table.ndim == dimensions and table.size > 0, f"bad table {name}")
         require(dimensions == 1 or len(table) <= 2**13, f"the table {name} has too many rows")
         lowest = 0 if name == "prediction" else -magnitude
         require(lowest <= table.min() and table.max() <= magnitude, f"the table {name} holds too large values")
+    there = ["frequency." + name in tables for name in FREQUENCIES]
+    require(all(there) or not any(there), "tables of frequencies are missing")
+    if any(there):
+        check_frequencies({name: tables["frequency." + name] for name in FREQUENCIES}, tables)
 
 
-def scale_classes(latent: np.ndarray, tables: Tables, quality: int, num_weights: int) -> np.ndarray:
-    """Return the scale class of every symbol of a chunk, 0 to 15, for a quality in hundredths.
+def check_frequencies(t: Tables, tables: Tables) -> None:
+    """Raise FormatError if the tables of frequencies, by their short names, are not as they must be."""
+    contexts = t["weights"].shape[1] if t["weights"].ndim == 4 else 0
+    shapes = {
+        "unit": (64,),
+        "edges": (7, contexts - 1),
+        "weights": (7, contexts, 64, NUM_TOKENS),
+        "latent": (11, len(tables["fixed_point.prediction"]), NUM_TOKENS),
+    }
+    require(1 <= contexts <= 64, "bad number of contexts")
+    for name, shape in shapes.items():
+        require(t[name].dtype == np.int32 and t[name].shape == shape, f"bad table {name}")
+    require(0 <= t["unit"].min() and t["unit"].max() <= 2**16, "the table unit holds bad values")
+    require(np.all(np.diff(t["edges"].astype(np.int64)) >= 0), "the table edges does not ascend")
+    for name in ("weights", "latent"):
+        require(t[name].min() >= 1, f"the table {name} holds a frequency of 0")
+        require(np.all(t[name].sum(-1, dtype=np.int64) == 2**20), f"frequencies in {name} do not add up")
+
+
+def fine_classes(latent: np.ndarray, tables: Tables, quality: int, num_weights: int) -> np.ndarray:
+    """Return the fine scale class of every symbol of a chunk, 0 to 63, for a quality in hundredths.
 
     Shape:
         - latent: [C, S/2, Z]
@@ -395,8 +616,13 @@ def scale_classes(latent: np.ndarray, tables: Tables, quality: int, num_weights:
     return np.stack([channel_classes(channel.astype(np.int64), t, quality)[:, :num_weights] for channel in latent])
 
 
+def scale_classes(latent: np.ndarray, tables: Tables, quality: int, num_weights: int) -> np.ndarray:
+    """Return the scale class of every symbol of a chunk, 0 to 15."""
+    return fine_classes(latent, tables, quality, num_weights) // 4
+
+
 def channel_classes(latent: np.ndarray, t: Tables, quality: int) -> np.ndarray:
-    """Return the classes [S, K'] of one channel, whose latent is [S/2, Z]; the variables are those of the page."""
+    """Return the fine classes [S, K'] of one channel, whose latent is [S/2, Z]; the variables are those of the page."""
 
     def at(table: np.ndarray) -> np.ndarray:
         i = min(quality // 100, 9)
@@ -412,7 +638,7 @@ def channel_classes(latent: np.ndarray, t: Tables, quality: int) -> np.ndarray:
     g[0::2], g[1::2] = p[:, :width], p[:, width:]
     g = np.minimum(g + relu(layer(near(g, 3), t["segment_mix"], t["segment_mix_bias"])), 2**22)
     v = layer(g, t["leave"], at(t["leave_bias"]))
-    return np.clip((v + 6144) // 768, 0, 15)
+    return np.clip((v + 6144) // 192, 0, 63)
 
 
 def layer(x: np.ndarray, matrix: np.ndarray, bias: np.ndarray) -> np.ndarray:

@@ -41,7 +41,8 @@ class Networks:
         self.tensors = tensors
         self.config = config
         self.quality = quality
-        self.level = np.array([(quality / 100 - config["neutral_quality"]) * config["level_per_quality"]])
+        above = (config.get("level_ratio_above", 1) - 1) * max(quality / 100 - 5, 0)
+        self.level = np.array([(quality / 100 - config["neutral_quality"] + above) * config["level_per_quality"]])
 
     def decode_precision(self, latent: np.ndarray) -> tuple[Rows, Rows]:
         """Return step sizes [S, K'] and features [S, W] of one channel of a chunk, whose latent is [S/2, Z]."""

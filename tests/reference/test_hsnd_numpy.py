@@ -2,6 +2,7 @@
 
 import ast
 import io
+import json
 import sys
 import zlib
 from pathlib import Path
@@ -12,10 +13,12 @@ import soundfile
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from hscodec.codec import encode_file
 from hscodec.codec.symbols import SymbolReader
+from hscodec.coding import by_context
+from hscodec.coding.frequencies import TABLE_NAMES, FrequencyTables
 from hscodec.coding.order import Order
 from hscodec.coding.payload import unpack
 from hscodec.container import ChunkOrder, ContainerReader, ContainerWriter, FileHeader
@@ -26,6 +29,7 @@ from hscodec.registry import load_model
 ALLOWED = {"numpy", "zstandard"}
 SAME_NAMES = "num_channels model_id num_samples sample_rate gain num_weights quality sample_format".split()
 EDGES = st.sampled_from([0, 1, 2, 127, 128, 253, 254, 255])
+LARGE = [2**31 - 1, -(2**31), 2**16, -(2**16), 2**16 - 1, 39, 40, 41, 15, -16, 7, 8]
 
 
 class Tables(dict):
@@ -121,13 +125,15 @@ def test_nothing_of_hscodec_is_imported(reference):
 def test_files_of_noise(encode, reference, tables, tiny_model, rate, num_channels, quality):
     data = encode(0.3, rate=rate, num_channels=num_channels, quality=quality)
     file = assert_same(data, reference, tables, tiny_model)
+    by_context = write(file, reference.BY_CONTEXT, reference, tables)
+    assert assert_same(by_context, reference, tables, tiny_model).chunks[0].order == reference.BY_CONTEXT
     assert [chunk.symbols.shape for chunk in file.chunks] == [(num_channels, 16, rate // 50)]
     assert file.num_samples == round(0.3 * rate)
     assert len(np.unique(file.chunks[0].symbols)) > 5
 
 
-@pytest.mark.parametrize("order", [0, 1])
-def test_either_order(encode, reference, tables, tiny_model, order):
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_every_order(encode, reference, tables, tiny_model, order):
     file = reference.read_file(encode(11, rate=8000, num_channels=2, quality=3.37), tables)
     again = assert_same(write(file, order, reference, tables), reference, tables, tiny_model)
     assert [chunk.num_segments for chunk in again.chunks] == [250, 302]
@@ -161,7 +167,7 @@ def test_speech_with_the_shipped_model(tmp_path, reference, speech):
 
 @pytest.fixture(scope="module")
 def sealed(reference, tables, tiny_model):
-    """Return (a file of about 700 bytes, where each checksum's range starts and stops)."""
+    """Return (a file of about 900 bytes, where each checksum's range starts and stops)."""
     random = np.random.default_rng(0)
     header = FileHeader(
         sample_rate=1000,
@@ -175,7 +181,7 @@ def sealed(reference, tables, tiny_model):
     sink = io.BytesIO()
     writer = ContainerWriter(sink, header)
     spans = [(0, sink.tell() - 4)]
-    for order, num_segments in enumerate((4, 6)):
+    for order, num_segments in enumerate((4, 6, 4)):
         latent = np.round(random.laplace(0, 3, (2, num_segments // 2, 4))).astype(np.int32)
         symbols = np.round(random.laplace(0, 2, (2, num_segments, 20))).astype(np.int32)
         latent.flat[::5] *= 100
@@ -190,7 +196,7 @@ def sealed(reference, tables, tiny_model):
         )
         spans.append((start, sink.tell() - 4))
     start = sink.tell()
-    writer.close(num_samples=header.max_num_samples(10))
+    writer.close(num_samples=header.max_num_samples(14))
     spans.append((start, sink.tell() - 12))
     return sink.getvalue(), spans
 
@@ -216,7 +222,7 @@ def test_every_truncation_is_noticed(sealed, reference, tables):
 
 @settings(max_examples=300, deadline=None)
 @given(
-    changes=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 95), EDGES | st.integers(0, 255)), max_size=2),
+    changes=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 95), EDGES | st.integers(0, 255)), max_size=2),
 )
 def test_both_refuse_the_same_headers_and_trailers(sealed, reference, tables, tiny_model, changes):
     """Bytes are changed and the checksums made good again: what is left to object to is what the format says."""
@@ -224,7 +230,7 @@ def test_both_refuse_the_same_headers_and_trailers(sealed, reference, tables, ti
     changed = bytearray(original)
     for record, offset, byte in changes:
         start, stop = spans[record]
-        changed[min(start + offset, stop + 11 if record == 3 else stop)] = byte
+        changed[min(start + offset, stop + 11 if record == 4 else stop)] = byte
     for start, stop in spans:
         changed[stop : stop + 4] = zlib.crc32(changed[start:stop]).to_bytes(4, "little")
     data = bytes(changed)
@@ -267,6 +273,230 @@ def test_both_refuse_the_same_payloads(reference, tables, tiny_model, order, see
     if not changes:
         np.testing.assert_array_equal(read.latent, latent)
         np.testing.assert_array_equal(read.weights, symbols)
+
+
+# Order by-context
+
+
+@st.composite
+def frequencies(draw):
+    """Draw tables of frequencies for four latent dimensions, some of whose rows hardly allow for a second token."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    contexts = draw(st.sampled_from([1, 2, 3, 9, 64]))
+
+    def rows(*shape):
+        mean = random.exponential(draw(st.sampled_from([1e-3, 1, 20])), (*shape, 1))
+        shares = np.exp(-np.abs(np.arange(61) - random.integers(0, 61, (*shape, 1))) / mean)
+        shares = np.floor(shares / shares.sum(-1, keepdims=True) * (2**20 - 61)).astype(np.int32) + 1
+        shares[..., random.integers(61)] += 2**20 - shares.sum(-1)
+        return shares
+
+    unit = random.integers(0, draw(st.sampled_from([1, 300, 2**16])), 64, endpoint=True, dtype=np.int32)
+    highest = draw(st.sampled_from([1, 10_000, 2**26]))
+    edges = np.sort(random.integers(-2, highest, (7, contexts - 1), dtype=np.int32))
+    return FrequencyTables(unit, edges, rows(7, contexts, 64), rows(11, 4))
+
+
+def with_frequencies(tables, frequencies):
+    """Return a model's tensors with other frequencies."""
+    return Tables(tables | {f"frequency.{name}": getattr(frequencies, name) for name in TABLE_NAMES})
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    frequencies=frequencies(),
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 5).map(lambda pairs: 2 * pairs), st.integers(1, 30)),
+    quality=st.integers(0, 1000),
+    scale=st.sampled_from([0, 0.3, 2, 50, 3000]),
+    large=st.lists(st.tuples(st.integers(0, 2**20), st.sampled_from(LARGE)), max_size=8),
+)
+def test_both_write_the_same_words(reference, tables, tiny_model, frequencies, shape, quality, scale, large):
+    tables = with_frequencies(tables, frequencies)
+    reference.check_tables(tables)
+    random = np.random.default_rng(quality)
+    latent = np.round(random.laplace(0, 3, (shape[0], shape[1] // 2, 4))).astype(np.int32)
+    symbols = np.round(random.laplace(0, scale, shape)).astype(np.int32)
+    for place, value in large:
+        values = symbols if place % 2 else latent
+        values.flat[place // 2 % values.size] = value
+    words = by_context.write(latent, symbols, tiny_model.tables, frequencies, quality)
+    assert words == reference.write_payload(latent, symbols, reference.BY_CONTEXT, tables, quality)
+    read = reference.read_payload(words, shape, reference.BY_CONTEXT, tables, quality)
+    np.testing.assert_array_equal(read[0], latent)
+    np.testing.assert_array_equal(read[1], symbols)
+    read = by_context.read(words, tiny_model.tables, frequencies, quality, shape=shape)
+    np.testing.assert_array_equal(read[0], latent)
+    np.testing.assert_array_equal(read[1], symbols)
+
+
+def refuse_or_read_alike(words, shape, reference, tables, model):
+    """Let both read words; return the message of the second implementation if they refuse them."""
+    order = reference.BY_CONTEXT
+    try:
+        expected = reference.read_payload(words, shape, order, tables, 437)
+    except reference.FormatError as error:
+        with pytest.raises(FormatError):
+            unpack(words, Order(order), model.tables, 437, shape=shape, frequencies=model.frequencies)
+        return str(error)
+    read = unpack(words, Order(order), model.tables, 437, shape=shape, frequencies=model.frequencies)
+    np.testing.assert_array_equal(read.latent, expected[0])
+    np.testing.assert_array_equal(read.weights, expected[1])
+    assert reference.write_payload(*expected, order, tables, 437) == words  # there is one encoding
+    return ""
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    seed=st.integers(0, 9),
+    steps=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 400), st.integers(0, 400)), max_size=2),
+    changes=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 400), EDGES | st.integers(0, 255)), max_size=1),
+)
+def test_both_refuse_the_same_words(reference, tables, tiny_model, seed, steps, changes):
+    """Numbers are inserted, removed or replaced before they are coded, bytes after that."""
+    random, shape = np.random.default_rng(seed), (2, 6, 20)
+    latent = np.round(random.laplace(0, 3, (2, 3, 4))).astype(np.int32)
+    symbols = np.round(random.laplace(0, 1, shape)).astype(np.int32)
+    symbols.flat[: 20 * seed : 7] = 2**30 + seed
+    changed = reference.payload_steps(latent, symbols, tables, 437)
+    for kind, place, source in steps:
+        place %= len(changed)
+        changed[place : place + (kind != 0)] = [] if kind == 1 else [changed[source % len(changed)]]
+    words = bytearray(reference.words_of(changed))
+    for kind, place, byte in changes:
+        place %= len(words)
+        words[place : place + (kind != 0)] = b"" if kind == 1 else bytes([byte])
+    message = refuse_or_read_alike(bytes(words), shape, reference, tables, tiny_model)
+    assert steps or changes or not message
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=12) | st.binary(max_size=4).map(lambda words: words + b"\0"))
+def test_few_words_are_read_alike(reference, tables, tiny_model, words):
+    refuse_or_read_alike(words, (1, 2, 3), reference, tables, tiny_model)
+
+
+@pytest.mark.parametrize("among", ["residuals", "symbols"])
+@pytest.mark.parametrize(
+    ("upper", "lower", "sign", "words"),
+    [
+        (1, 0, 0, ""),
+        (0, 2**16 - 1, 0, "written out"),
+        (0, 0, 1, "written out"),
+        (2**15 - 1, 2**16 - 1, 0, ""),
+        (2**15, 0, 1, ""),
+        (2**15, 0, 0, "beyond int32"),
+        (2**15, 1, 1, "beyond int32"),
+        (2**16 - 1, 2**16 - 1, 1, "beyond int32"),
+    ],
+)
+def test_magnitudes_that_are_written_out(reference, tables, tiny_model, among, upper, lower, sign, words):
+    latent, symbols = np.zeros((1, 1, 4), np.int32), np.zeros((1, 2, 1), np.int32)
+    (latent if among == "residuals" else symbols).flat[0] = -(2**20) if sign else 2**20
+    steps = reference.payload_steps(latent, symbols, tables, 437)
+    halves = 4 if among == "residuals" else 5  # behind the tokens of the residuals, or the first symbol's as well
+    steps[halves : halves + 2] = [(upper * 2**8, 2**8), (lower * 2**8, 2**8)]
+    message = refuse_or_read_alike(reference.words_of(steps), symbols.shape, reference, tables, tiny_model)
+    assert message.endswith(words)
+    assert bool(message) == bool(words)
+
+
+@pytest.mark.parametrize("end", [b"", b"\0", b"\0\0\0\0"])
+def test_zero_bytes_behind_the_words(reference, tables, tiny_model, end):
+    latent, symbols = np.zeros((1, 1, 4), np.int32), np.full((1, 2, 40), 3, np.int32)
+    words = reference.write_payload(latent, symbols, reference.BY_CONTEXT, tables, 437)
+    message = refuse_or_read_alike(words + end, symbols.shape, reference, tables, tiny_model)
+    assert ("zero" in message) == bool(end)
+
+
+@pytest.mark.parametrize("count", [0, 1, 100])
+def test_numbers_behind_the_last(reference, tables, tiny_model, count):
+    latent, symbols = np.zeros((1, 1, 4), np.int32), np.full((1, 2, 40), 3, np.int32)
+    steps = reference.payload_steps(latent, symbols, tables, 437) + count * [(2**23, 2**23)]
+    message = refuse_or_read_alike(reference.words_of(steps), symbols.shape, reference, tables, tiny_model)
+    assert ("left" in message) == bool(count)
+
+
+def test_no_words_at_all(reference, tables, tiny_model):
+    assert refuse_or_read_alike(b"", (1, 2, 3), reference, tables, tiny_model)
+    assert refuse_or_read_alike(b"\0\0", (1, 2, 3), reference, tables, tiny_model)
+    assert not refuse_or_read_alike(b"\0", (1, 2, 3), reference, tables, tiny_model)
+
+
+def test_a_model_without_frequencies_cannot_read_them(encode, reference, tables):
+    file = reference.read_file(encode(0.3, rate=8000), tables)
+    data = write(file, reference.BY_CONTEXT, reference, tables)
+    without = {name: table for name, table in tables.items() if not name.startswith("frequency.")}
+    reference.check_tables(without)
+    with pytest.raises(reference.FormatError, match="no frequencies"):
+        reference.read_file(data, without)
+
+
+def put(name, place, value):
+    """Return what changes one entry of a table."""
+
+    def change(tables):
+        tables[name][place] = value
+
+    return change
+
+
+def replace(name, new):
+    """Return what puts a function of a table in its place."""
+    return lambda tables: tables.update({name: new(tables[name])})
+
+
+def merge(name):
+    """Return what gives one token's frequency to another."""
+
+    def change(tables):
+        tables[name][..., 59] += tables[name][..., 60]
+        tables[name][..., 60] = 0
+
+    return change
+
+
+BAD_FREQUENCIES = {
+    "unit below 0": put("unit", 3, -1),
+    "unit above 2^16": put("unit", 63, 2**16 + 1),
+    "unit of another length": replace("unit", lambda table: table[:63]),
+    "unit of another type": replace("unit", lambda table: table.astype(np.int64)),
+    "edges descend": put("edges", (6, 0), 2**31 - 1),
+    "edges descend from end to end": put("edges", (3, np.s_[:2]), [2**31 - 1, -(2**31)]),
+    "edges of another type": replace("edges", lambda table: table.astype(np.uint32)),
+    "edges of fewer passes": replace("edges", lambda table: table[:6]),
+    "edges of more contexts": replace("edges", lambda table: np.repeat(table, 2, axis=1)),
+    "no contexts": replace("weights", lambda table: table[:, :0]),
+    "65 contexts": lambda tables: tables.update(
+        weights=np.repeat(tables["weights"][:, :1], 65, axis=1), edges=np.zeros((7, 64), np.int32)
+    ),
+    "weights of another type": replace("weights", lambda table: table.astype(np.int64)),
+    "weights of fewer classes": replace("weights", lambda table: table[:, :, :16]),
+    "weights of fewer tokens": replace("weights", lambda table: table[..., :60]),
+    "weights without dimensions": replace("weights", lambda table: table.reshape(-1)),
+    "a weight's token never occurs": merge("weights"),
+    "weights do not add up": put("weights", (0, 0, 0, 60), 2**19),
+    "latent of fewer dimensions": replace("latent", lambda table: table[:, :3]),
+    "latent of more dimensions": replace("latent", lambda table: np.repeat(table, 2, axis=1)),
+    "latent of fewer qualities": replace("latent", lambda table: table[:10]),
+    "latent of another type": replace("latent", lambda table: table.astype(np.uint32)),
+    "a latent's token never occurs": merge("latent"),
+    "latent does not add up": put("latent", (10, 3, 60), 2**20),
+    **{f"{name} is missing": lambda tables, name=name: tables.pop(name) for name in TABLE_NAMES},
+}
+
+
+@pytest.mark.parametrize("name", BAD_FREQUENCIES)
+def test_bad_frequencies_are_refused(tmp_path, reference, tables, tiny_model, name):
+    changed = {name: tables[f"frequency.{name}"].copy() for name in TABLE_NAMES}
+    BAD_FREQUENCIES[name](changed)
+    tensors = {key: table for key, table in tables.items() if not key.startswith("frequency.")}
+    tensors |= {f"frequency.{key}": np.ascontiguousarray(table) for key, table in changed.items()}
+    with pytest.raises(reference.FormatError):
+        reference.check_tables(tensors)
+    config = json.dumps(tiny_model.config.to_mapping())
+    save_file(tensors, tmp_path / "bad.safetensors", metadata={"family": "hsc", "hypernetwork": config})
+    with pytest.raises(ModelError, match="frequency"):
+        load_model(tmp_path / "bad.safetensors")
 
 
 def test_tables_that_could_overflow_are_refused(reference, tables):

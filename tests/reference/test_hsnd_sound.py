@@ -1,6 +1,7 @@
 """hscodec and the second implementation turn the same symbols into the same sound, up to rounding."""
 
 import ast
+import dataclasses
 import importlib.util
 import json
 import re
@@ -121,7 +122,8 @@ def test_attacks_at_any_rate(tmp_path, reference, tiny_model, assert_same_sound,
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.hsnd") if path.stem != "empty"))
 def test_golden_files(assert_same_sound, name):
-    assert_same_sound(GOLDEN / f"{name}.hsnd", load_model("hsc-1" if name == "speech" else GOLDEN / "tiny.safetensors"))
+    tiny = GOLDEN / ("tiny-context.safetensors" if name.startswith("context") else "tiny.safetensors")
+    assert_same_sound(GOLDEN / f"{name}.hsnd", load_model("hsc-1" if name == "speech" else tiny))
 
 
 @pytest.mark.parametrize("rate", [7987, 8000, 11_111, 48_000])
@@ -140,6 +142,16 @@ def test_small_amplitudes(tmp_path, drawn, assert_same_sound):
     save_file(tensors, tmp_path / "fine.safetensors", metadata={"family": "hsc", "hypernetwork": config})
     model = load_model(tmp_path / "fine.safetensors")
     assert_same_sound(drawn(model, (30,))[0], model)
+
+
+@pytest.mark.parametrize("quality", [5, 5.01, 10])
+def test_the_level_rises_faster_above_quality_5(sound, quality):
+    tensors, config = load_file(GOLDEN / "tiny.safetensors"), load_model(GOLDEN / "tiny-context.safetensors").config
+    assert config.level_ratio_above == 1.6
+    for ratio in ({}, {"level_ratio_above": 1.6}):
+        above = {key: value for key, value in config.to_mapping().items() if key != "level_ratio_above"} | ratio
+        (level,) = sound.Networks(tensors, above, round(100 * quality)).level
+        assert level == pytest.approx(dataclasses.replace(config, **{"level_ratio_above": 1.0} | ratio).level(quality))
 
 
 @pytest.mark.parametrize("rate", [16_000, 48_000])
@@ -170,9 +182,9 @@ def shapes(name, rows, sizes):
     return {key: eval(re.sub(r"2 (?=\w)", "2 * ", cell.replace("K'", "K")), sizes) for key, cell in cells.items()}
 
 
-@pytest.mark.parametrize("name", ["tiny", "hsc-1"])
+@pytest.mark.parametrize("name", ["tiny", "tiny-context", "hsc-1"])
 def test_the_page_describes_the_tensors_that_decoding_uses(sound, name):
-    path = load_model(GOLDEN / "tiny.safetensors" if name == "tiny" else name).path
+    path = load_model(GOLDEN / f"{name}.safetensors" if name.startswith("tiny") else name).path
     config, rows = sound.read_config(path.read_bytes()), page_rows()
     sizes = {row[1].rstrip("'"): config[row[0]] for row in rows if row[0] in config and row[1]}
     assert sorted(sizes) == ["K", "V", "W", "Z"]

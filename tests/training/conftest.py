@@ -65,7 +65,7 @@ def config(corpus):
         name="test",
         hypernetwork=TINY,
         data=DataConfig(corpus=str(corpus), batch_size=2, crop_segments=16),
-        optimizer=OptimizerConfig(steps=3, warmup_steps=1, scale_steps=2),
+        optimizer=OptimizerConfig(steps=3, warmup_steps=1, scale_steps=2, frequency_batches=2),
         log_steps=1,
     )
 

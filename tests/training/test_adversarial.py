@@ -95,7 +95,7 @@ def test_the_recipes_run(path, corpus, tmp_path):
         config,
         data=DataConfig(corpus=str(corpus), batch_size=1, crop_segments=16),
         adversarial=replace(config.adversarial, start_step=1),
-        optimizer=OptimizerConfig(steps=2, scale_steps=1),
+        optimizer=OptimizerConfig(steps=2, scale_steps=1, frequency_batches=1),
         log_steps=1,
     )
     trainer = Trainer(config, tmp_path, device=CPU)

@@ -3,12 +3,15 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from hscodec.coding.frequencies import TABLE_NAMES
 from hscodec.errors import ModelError
+from hscodec.model import Hypernetwork
 from hscodec.registry import load_model
-from hscodec.training.config import LossConfig, OptimizerConfig
+from hscodec.training.config import LossConfig
 from hscodec.training.export import export_checkpoint, model_bytes
 from hscodec.training.trainer import Trainer, load_checkpoint
 
@@ -49,7 +52,7 @@ def test_three_steps(config, tmp_path):
 
 
 def test_a_run_goes_on_where_it_stopped(config, trained):
-    longer = replace(config, optimizer=OptimizerConfig(steps=5, warmup_steps=1, scale_steps=2))
+    longer = replace(config, optimizer=replace(config.optimizer, steps=5))
     trainer = Trainer(longer, trained.folder, device=CPU)
     assert trainer.resume()
     assert (trainer.step, trainer.seconds, trainer.figures) == (3, trained.seconds, trained.figures)
@@ -217,3 +220,137 @@ def test_refinement_grows_without_a_change_of_sound(config, trained, tmp_path):
     assert deeper.step == 3
     with pytest.raises(ModelError, match="another shape"):  # nothing is cut off
         Trainer(config, tmp_path / "third", device=CPU).start_from(deeper.checkpoint_path)
+
+
+def assert_same_frequencies(found, expected):
+    for name in TABLE_NAMES:
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_the_last_stage_counts_statistics(config, trained, tmp_path):
+    assert trained.frequencies.latent_channels == config.hypernetwork.latent_channels
+    assert (trained.frequencies.weights.max(-1) > 1).all()
+    again = Trainer(config, trained.folder, device=CPU)
+    assert again.frequencies is None
+    assert again.resume()
+    assert_same_frequencies(again.frequencies, trained.frequencies)
+    export_checkpoint(trained.checkpoint_path, tmp_path / "mine.safetensors")
+    assert_same_frequencies(load_model(tmp_path / "mine.safetensors").frequencies, trained.frequencies)
+
+
+def test_without_the_last_stage_there_are_no_statistics(config, tmp_path):
+    optimizer = replace(config.optimizer, steps=1, scale_steps=0)
+    trainer = Trainer(replace(config, optimizer=optimizer), tmp_path / "run", device=CPU)
+    trainer.run()
+    assert trainer.is_finished
+    assert trainer.frequencies is None
+    assert load_checkpoint(trainer.checkpoint_path, CPU)["frequencies"] is None
+    export_checkpoint(trainer.checkpoint_path, tmp_path / "mine.safetensors")
+    assert load_model(tmp_path / "mine.safetensors").frequencies is None
+
+
+def test_a_longer_run_counts_anew(config, trained):
+    longer = Trainer(replace(config, optimizer=replace(config.optimizer, steps=5)), trained.folder, device=CPU)
+    longer.run()
+    assert (longer.frequencies.weights != trained.frequencies.weights).any()
+
+
+def test_checkpoints_of_before_there_were_statistics(config, trained, tmp_path):
+    state = load_checkpoint(trained.checkpoint_path, CPU)
+    del state["frequencies"]
+    torch.save(state, tmp_path / "checkpoint.pt")
+    trainer = Trainer(config, tmp_path, device=CPU)
+    assert trainer.resume()
+    assert trainer.frequencies is None
+    export_checkpoint(tmp_path / "checkpoint.pt", tmp_path / "mine.safetensors")
+    assert load_model(tmp_path / "mine.safetensors").frequencies is None
+
+
+def test_damaged_statistics_are_refused(config, trained, tmp_path):
+    state = load_checkpoint(trained.checkpoint_path, CPU)
+    state["frequencies"]["latent"][0, 0, 0] += 1
+    torch.save(state, tmp_path / "checkpoint.pt")
+    with pytest.raises(ModelError, match="frequency table latent"):
+        Trainer(config, tmp_path, device=CPU).resume()
+    with pytest.raises(ModelError, match="frequency table latent"):
+        export_checkpoint(tmp_path / "checkpoint.pt", tmp_path / "mine.safetensors")
+
+
+QUALITY_TABLES = ("prior.log_step", "prior.log_scale", "scale.enter_bias", "scale.leave_bias")
+
+
+@pytest.fixture
+def moved(config, trained, tmp_path):
+    """Return a function: (older ratio, newer ratio) to (network of a checkpoint, network that starts from it)."""
+
+    def start(older, newer):
+        shapes = [replace(config.hypernetwork, level_ratio_above=ratio) for ratio in (older, newer)]
+        state = load_checkpoint(trained.checkpoint_path, CPU)
+        generator = torch.Generator().manual_seed(0)
+        for name in QUALITY_TABLES:  # at first, and after three steps, they are nearly straight
+            weights = state["average"]["weights"][name]
+            weights += 0.2 * torch.randn(weights.shape, generator=generator)
+        torch.nn.init.normal_(state["average"]["weights"]["scale.leave.weight"], std=0.1, generator=generator)
+        state["config"]["hypernetwork"]["level_ratio_above"] = older
+        torch.save(state, tmp_path / "older.pt")
+        trainer = Trainer(replace(config, hypernetwork=shapes[1]), tmp_path / "newer", device=CPU)
+        trainer.start_from(tmp_path / "older.pt")
+        network = Hypernetwork(shapes[0])
+        network.load_state_dict(state["average"]["weights"])
+        return network.eval(), trainer.network.eval()
+
+    return start
+
+
+def at(table, quality):
+    """Return the line through the two rows of a table that are nearest to a quality, at that quality."""
+    lower = min(max(int(quality), 0), len(table) - 2)
+    return table[lower] + (quality - lower) * (table[lower + 1] - table[lower])
+
+
+@pytest.mark.parametrize(("older", "newer"), [(1.0, 2.0), (1.0, 1.6), (2.0, 1.0), (1.6, 2.5), (1.5, 1.5)])
+def test_a_run_with_other_levels_takes_over_tables_of_the_same_level(moved, older, newer):
+    known, network = moved(older, newer)
+    reached = []
+    for knot in range(11):
+        # Above 5, so much of the older quality is one of the newer.
+        quality = knot if knot <= 5 else 5 + (knot - 5) * newer / older
+        reached.append(quality)
+        assert known.config.level(quality) == pytest.approx(network.config.level(knot))
+        for name in QUALITY_TABLES:
+            expected = at(known.state_dict()[name], quality)
+            torch.testing.assert_close(network.state_dict()[name][knot], expected, rtol=1e-4, atol=1e-5)
+    assert (max(reached) > 10) == (newer > older)  # beyond what was known, the last line goes on
+    for name, weight in network.state_dict().items():
+        if name not in QUALITY_TABLES:
+            assert torch.equal(weight, known.state_dict()[name]), name
+
+
+def test_networks_agree_at_the_same_level(moved):
+    known, network = moved(1.0, 2.0)
+    theta = 0.01 * torch.randn(1, 8, known.config.num_weights, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for newer, older in ((0.0, 0.0), (2.5, 2.5), (5.0, 5.0), (6.0, 7.0), (7.0, 9.0)):
+            torch.testing.assert_close(
+                network.prior.step(torch.tensor([newer])), known.prior.step(torch.tensor([older]))
+            )
+            found, expected = network.encode_latent(theta, newer), known.encode_latent(theta, older)
+            assert torch.equal(found, expected)
+            found, expected = network.decode_precision(found, newer), known.decode_precision(expected, older)
+            torch.testing.assert_close(found.step, expected.step)
+            symbols = network.quantize(theta, found)
+            found, expected = (
+                net.ideal_bits(network.encode_latent(theta, newer), symbols, quality)
+                for net, quality in ((network, newer), (known, older))
+            )
+            assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_run_may_start_from_one_of_before_levels_could_bend(config, trained, tmp_path):
+    state = load_checkpoint(trained.checkpoint_path, CPU)
+    del state["config"]["hypernetwork"]["level_ratio_above"]
+    torch.save(state, tmp_path / "older.pt")
+    trainer = Trainer(config, tmp_path / "next", device=CPU)
+    trainer.start_from(tmp_path / "older.pt")
+    for name, weight in trainer.network.state_dict().items():
+        torch.testing.assert_close(weight, trained.average.weights[name])
