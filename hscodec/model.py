@@ -72,12 +72,14 @@ class Hypernetwork(nn.Module):
         self.refinement = RefinementNetwork(self.config)
 
     def _level(self, quality: torch.Tensor) -> torch.Tensor:
-        return self.config.level(quality).view(-1, 1, 1)
+        """Return levels [B, 1, 1] of qualities [B], or [B, S, 1] of [B, S]."""
+        return self.config.level(quality).view(len(quality), -1, 1)
 
     @staticmethod
     def _each(quality: float | torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return the quality of each item as a tensor [B], from one for all or one for each."""
-        return torch.as_tensor(quality, dtype=torch.float32, device=items.device).expand(items.shape[0])
+        """Return the quality of each item as a tensor [B], from one for all or one for each; [B, S] stays as it is."""
+        each = torch.as_tensor(quality, dtype=torch.float32, device=items.device)
+        return each if each.dim() == 2 else each.expand(items.shape[0])
 
     def forward(self, theta: torch.Tensor, quality: torch.Tensor, mask: torch.Tensor) -> TrainingOutput:
         """Run the differentiable stand-in for encoding and decoding.
@@ -155,13 +157,13 @@ class Hypernetwork(nn.Module):
         scaled = theta * WEIGHT_UNIT / precision.step[..., : theta.shape[-1]]
         return round_with_dead_zone(scaled, CODING_DEAD_ZONE).clamp(-MAX_SYMBOL, MAX_SYMBOL).to(torch.int32)
 
-    def refine(self, symbols: torch.Tensor, precision: Precision, quality: float) -> torch.Tensor:
+    def refine(self, symbols: torch.Tensor, precision: Precision, quality: float | torch.Tensor) -> torch.Tensor:
         """Dequantise symbols and apply the shared corrections.
 
         Args:
             symbols: Weight symbols; fewer than the model's K means a narrower bandwidth, and stays so.
             precision: Step sizes and features of the same segments.
-            quality: Quality in [0, 10].
+            quality: Quality in [0, 10], one for all, for each channel [C], or for each segment of each channel [C, S].
 
         Shape:
             symbols: [C, S, K]

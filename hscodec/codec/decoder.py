@@ -8,12 +8,15 @@ import numpy as np
 import torch
 
 from hscodec.codec.constants import MAX_CONCEALED_SECONDS, SLICE_SEGMENTS
+from hscodec.codec.pairs import chunk_angles
 from hscodec.codec.symbols import Span, SymbolSource
 from hscodec.coding.attacks import no_attacks
+from hscodec.coding.rotations import channel_qualities, is_stored
 from hscodec.errors import FormatError
 from hscodec.inr.coordinates import first_sample_of_hop
 from hscodec.inr.envelope import lowered
 from hscodec.inr.lapped import LappedSiren
+from hscodec.inr.rotation import rotated
 from hscodec.model import Precision
 from hscodec.rates import scaled_length
 from hscodec.registry import Model
@@ -24,11 +27,19 @@ class _Prepared:
     """Symbols and precision of consecutive segments, on the device: what refinement of them and their context needs.
 
     The attacks are those of a whole chunk; a slice or a window of several chunks has none.
+
+    Shape:
+        quality: [C, S], of each channel in each segment
+        angles: [C // 2, S], by which pairs of channels were rotated (radians)
+        is_stored: [C, S], 0 where a channel's symbols are not stored, else 1
     """
 
     first_segment: int
     symbols: torch.Tensor
     precision: Precision
+    quality: torch.Tensor
+    angles: torch.Tensor
+    is_stored: torch.Tensor
     attacks: np.ndarray = field(default_factory=no_attacks)
 
     @property
@@ -40,7 +51,8 @@ class _Prepared:
         first = min(max(start, self.first_segment), self.stop_segment)
         cut = slice(first - self.first_segment, max(stop - self.first_segment, 0))
         precision = Precision(self.precision.step[:, cut], self.precision.features[:, cut])
-        return _Prepared(first, self.symbols[:, cut], precision)
+        mixing = self.quality[:, cut], self.angles[:, cut], self.is_stored[:, cut]
+        return _Prepared(first, self.symbols[:, cut], precision, *mixing)
 
 
 class Decoder:
@@ -201,7 +213,8 @@ class Decoder:
         window = _join([part.slice(start - self._context, last + self._context) for part in around if part])
         if window is None:
             return theta
-        refined = self._network.refine(window.symbols, window.precision, header.quality / 100)
+        refined = self._network.refine(window.symbols, window.precision, window.quality)
+        refined = rotated(refined * window.is_stored[..., None], -window.angles)
         here, stop = max(start, window.first_segment), min(last, window.stop_segment)
         theta[:, here - start : stop - start] = refined[:, here - window.first_segment : stop - window.first_segment]
         return theta
@@ -222,9 +235,20 @@ class Decoder:
             self._note_lost(span)
             return None
         latent = torch.from_numpy(symbols.latent).to(self._device)
-        precision = self._network.decode_precision(latent, self._source.header.quality / 100)
         weights = torch.from_numpy(symbols.weights).to(self._device)
-        return _Prepared(span.first_segment, weights, precision, symbols.attacks)
+        num_channels, num_segments = weights.shape[:2]
+        qualities = channel_qualities(symbols.rotations, self._source.header.quality, num_channels) / 100
+        quality = torch.from_numpy(qualities.astype(np.float32)).to(self._device)
+        stored = torch.from_numpy(is_stored(symbols.rotations, num_channels)).to(self._device)
+        return _Prepared(
+            span.first_segment,
+            weights,
+            self._network.decode_precision(latent, quality),
+            quality[:, None].expand(-1, num_segments),
+            chunk_angles(symbols.rotations, num_channels, num_segments).to(self._device),
+            stored[:, None].expand(-1, num_segments),
+            symbols.attacks,
+        )
 
     def _note_lost(self, span: Span) -> None:
         lost = (span.first_segment, span.stop_segment)
@@ -244,4 +268,7 @@ def _join(parts: list[_Prepared]) -> _Prepared | None:
             torch.cat([part.precision.step for part in parts], 1),
             torch.cat([part.precision.features for part in parts], 1),
         ),
+        torch.cat([part.quality for part in parts], 1),
+        torch.cat([part.angles for part in parts], 1),
+        torch.cat([part.is_stored for part in parts], 1),
     )

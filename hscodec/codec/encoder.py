@@ -12,11 +12,14 @@ import torch
 from hscodec.audio.attacks import find_attacks
 from hscodec.audio.resample import Resampler
 from hscodec.codec.constants import CHUNK_SEGMENTS
+from hscodec.codec.pairs import choose_rotations, chunk_angles
 from hscodec.coding.payload import ChunkSymbols, PackedChunk, pack
+from hscodec.coding.rotations import channel_qualities, is_stored
 from hscodec.container.format import ChunkOrder
 from hscodec.container.writer import ContainerWriter
 from hscodec.inr.envelope import raised
 from hscodec.inr.lapped import LappedSiren
+from hscodec.inr.rotation import rotated
 from hscodec.rates import HOP_SECONDS, analysis_rate, num_segments, num_weights
 from hscodec.registry import Model
 
@@ -30,29 +33,26 @@ class EncodedChunk:
     Attributes:
         first_segment: Segments before it.
         num_segments: Segments in it, even.
-        order: Order of the weight symbols in the payload.
         symbol_digest: Digest of the symbols.
-        payload: The bytes.
-        has_attacks: Whether the payload begins with attacks.
+        packed: The payload, and what is in it.
     """
 
     first_segment: int
     num_segments: int
-    order: ChunkOrder
     symbol_digest: bytes
-    payload: bytes
-    has_attacks: bool
+    packed: PackedChunk
 
     def write_to(self, container: ContainerWriter, *, last: bool = False) -> None:
         """Append the chunk to a container; `last` if none follows."""
         container.write_chunk(
             first_segment=self.first_segment,
             num_segments=self.num_segments,
-            order=self.order,
+            order=ChunkOrder(int(self.packed.order)),
             symbol_digest=self.symbol_digest,
-            payload=self.payload,
+            payload=self.packed.payload,
             last=last,
-            has_attacks=self.has_attacks,
+            has_attacks=self.packed.has_attacks,
+            has_rotations=self.packed.has_rotations,
         )
 
 
@@ -152,26 +152,27 @@ class Encoder:
 
     @torch.inference_mode()
     def _symbols(self, window: torch.Tensor) -> ChunkSymbols:
-        quality = self.quality_hundredths / 100
         theta = self.target.analyze(window, self.samples_per_hop)
         theta[..., self.num_weights :] = 0
+        rotations = choose_rotations(theta, self.model.config, self.quality_hundredths)
+        theta = rotated(theta, chunk_angles(rotations, *theta.shape[:2]).to(theta))
+        qualities = channel_qualities(rotations, self.quality_hundredths, len(theta))
+        quality = torch.from_numpy(qualities / 100).to(theta)
         latent = self.network.encode_latent(theta, quality)
         precision = self.network.decode_precision(latent, quality)
         weights = self.network.quantize(theta[..., : self.num_weights], precision)
-        return ChunkSymbols(latent.cpu().numpy(), weights.cpu().numpy())
+        stored = torch.from_numpy(is_stored(rotations, len(theta))).to(theta.device)[:, None, None]
+        return ChunkSymbols((latent * stored).cpu().numpy(), (weights * stored).cpu().numpy(), rotations=rotations)
 
     def _packed(self, *, keep: int) -> Iterator[EncodedChunk]:
         """Yield packed chunks in order, leaving up to `keep` to the packing threads."""
         while len(self._pending) > keep:
             pending = self._pending.popleft()
-            packed = pending.packed.result()
             yield EncodedChunk(
                 first_segment=pending.first_segment,
                 num_segments=pending.symbols.weights.shape[1],
-                order=ChunkOrder(int(packed.order)),
                 symbol_digest=pending.symbols.digest(),
-                payload=packed.payload,
-                has_attacks=packed.has_attacks,
+                packed=pending.packed.result(),
             )
 
 

@@ -213,16 +213,16 @@ def checked_symbols(chunk: Chunk, header: FileHeader, model: Model) -> ChunkSymb
     """
     name = f"chunk at segment {chunk.header.first_segment}"
     shape = (header.num_channels, chunk.header.num_segments, header.num_weights)
-    order, has_attacks = Order(int(chunk.header.order)), chunk.header.has_attacks
     try:
         symbols = unpack(
             chunk.payload,
-            order,
+            Order(int(chunk.header.order)),
             model.tables,
             header.quality,
             shape=shape,
             frequencies=model.frequencies,
-            has_attacks=has_attacks,
+            has_attacks=chunk.header.has_attacks,
+            has_rotations=chunk.header.has_rotations,
         )
     except FormatError as error:
         raise FormatError(f"{name}: {error}") from error

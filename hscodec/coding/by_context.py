@@ -43,8 +43,8 @@ class Statistics(Protocol):
         """Return the distribution of tokens in a pass and a row."""
         ...
 
-    def latent_model(self, quality_hundredths: int, channel: int) -> Distribution:
-        """Return the distribution of tokens of one latent channel."""
+    def latent_model(self, row: int) -> Distribution:
+        """Return the distribution of tokens of one latent channel at one whole quality."""
         ...
 
 
@@ -53,9 +53,9 @@ def write(
     weights: np.ndarray,
     tables: FixedPointTables,
     frequencies: FrequencyTables,
-    quality_hundredths: int,
+    quality_hundredths: int | np.ndarray,
 ) -> bytes:
-    """Return the bytes of a chunk's symbols.
+    """Return the bytes of a chunk's symbols; arguments as those of `read`.
 
     Shape:
         latent: [C, S/2, Z] int32
@@ -71,7 +71,7 @@ def read(
     content: bytes,
     tables: FixedPointTables,
     frequencies: FrequencyTables,
-    quality_hundredths: int,
+    quality_hundredths: int | np.ndarray,
     *,
     shape: tuple[int, int, int],
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -81,7 +81,7 @@ def read(
         content: What `write` returned.
         tables: The model's integers.
         frequencies: The model's statistics.
-        quality_hundredths: Quality of the file times 100.
+        quality_hundredths: Quality times 100, one for all channels or one for each, [C].
         shape: (C, S, K): channels, segments (even), weights of one segment.
 
     Raises:
@@ -101,7 +101,7 @@ def walk(
     weights: np.ndarray,
     tables: FixedPointTables,
     frequencies: Statistics,
-    quality_hundredths: int,
+    quality_hundredths: int | np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Let a coder write the symbols of a chunk, or read as many; return latent and weight symbols as it has seen them.
 
@@ -111,7 +111,7 @@ def walk(
         weights: Weight symbols.
         tables: The model's integers.
         frequencies: The model's statistics.
-        quality_hundredths: Quality of the file times 100.
+        quality_hundredths: Quality times 100, one for all channels or one for each.
 
     Shape:
         residuals: [C, S/2, Z] int32
@@ -123,9 +123,10 @@ def walk(
     """
     # One latent channel after the other, each with all channels of sound: [Z, C, S/2].
     ordered = residuals.transpose(2, 0, 1)
-    rows = np.broadcast_to(np.arange(len(ordered), dtype=np.uint16)[:, None, None], ordered.shape)
-    models = partial(frequencies.latent_model, quality_hundredths)
-    magnitudes = _code_magnitudes(coder, models, rows, _magnitudes(ordered))
+    knots = (np.broadcast_to(quality_hundredths, residuals.shape[:1]) + 50) // 100
+    rows = (len(ordered) * knots + np.arange(len(ordered))[:, None])[..., None].astype(np.uint16)
+    rows = np.broadcast_to(rows, ordered.shape)
+    magnitudes = _code_magnitudes(coder, frequencies.latent_model, rows, _magnitudes(ordered))
     residuals = _code_signs(coder, magnitudes, ordered).transpose(1, 2, 0)
     latent = latent_from_residuals(residuals, tables.prediction)
 

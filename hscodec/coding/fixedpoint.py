@@ -150,45 +150,47 @@ def _predict(previous: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 
 
 def scale_classes(
-    tables: FixedPointTables, latent: np.ndarray, quality_hundredths: int, num_weights: int
+    tables: FixedPointTables, latent: np.ndarray, quality_hundredths: int | np.ndarray, num_weights: int
 ) -> np.ndarray:
     """Return the scale class of every weight symbol, 0 (smallest) to 15; see `fine_scale_classes`."""
     return fine_scale_classes(tables, latent, quality_hundredths, num_weights) // _FINE_PER_CLASS
 
 
 def fine_scale_classes(
-    tables: FixedPointTables, latent: np.ndarray, quality_hundredths: int, num_weights: int
+    tables: FixedPointTables, latent: np.ndarray, quality_hundredths: int | np.ndarray, num_weights: int
 ) -> np.ndarray:
     """Return the fine scale class of every weight symbol, 0 (smallest) to 63, four to each scale class.
 
     Args:
         tables: The model's integers.
         latent: Latent symbols.
-        quality_hundredths: Quality times 100, 0 to 1000.
+        quality_hundredths: Quality times 100, 0 to 1000, one for all channels or one for each.
         num_weights: K of the file, at most the model's.
 
     Shape:
         latent: [C, S/2, Z] int32
         returns: [C, S, K] uint8
     """
-    step = _at_quality(tables.latent_step, quality_hundredths)
+    quality = np.broadcast_to(np.asarray(quality_hundredths, np.int64), latent.shape[:1])
+    step = _at_quality(tables.latent_step, quality)
     values = np.clip(latent.astype(np.int64), -_MAX_LATENT, _MAX_LATENT) * step >> (LATENT_STEP_BITS - ACTIVATION_BITS)
     hidden = np.clip(values, -_MAX_ACTIVATION, _MAX_ACTIVATION).astype(np.float64)
-    hidden = _relu(_layer(_windows(hidden, 5), tables.enter, _at_quality(tables.enter_bias, quality_hundredths)))
+    hidden = _relu(_layer(_windows(hidden, 5), tables.enter, _at_quality(tables.enter_bias, quality)))
     hidden = _residual(hidden, _layer(_windows(hidden, 3), tables.latent_mix, tables.latent_mix_bias))
     hidden = _relu(_layer(hidden, tables.unpair, tables.unpair_bias))
     hidden = hidden.reshape(hidden.shape[0], 2 * hidden.shape[1], hidden.shape[2] // 2)
     hidden = _residual(hidden, _layer(_windows(hidden, 3), tables.segment_mix, tables.segment_mix_bias))
-    bias = _at_quality(tables.leave_bias, quality_hundredths)[:num_weights]
+    bias = _at_quality(tables.leave_bias, quality)[..., :num_weights]
     log_scale = _layer(hidden, tables.leave[:, :num_weights], bias)
     return np.clip(np.floor((log_scale + _LOWEST) / _FINE_CLASS_WIDTH), 0, NUM_FINE_CLASSES - 1).astype(np.uint8)
 
 
-def _at_quality(knots: np.ndarray, quality_hundredths: int) -> np.ndarray:
-    """Interpolate between the rows of two whole qualities, rounding down."""
-    lower = min(quality_hundredths // 100, knots.shape[0] - 2)
-    fraction = quality_hundredths - 100 * lower
-    return (knots[lower].astype(np.int64) * (100 - fraction) + knots[lower + 1].astype(np.int64) * fraction) // 100
+def _at_quality(knots: np.ndarray, quality: np.ndarray) -> np.ndarray:
+    """Interpolate between the rows of two whole qualities, rounding down: [Q, W] and [C] to [C, 1, W]."""
+    lower = np.minimum(quality // 100, knots.shape[0] - 2)
+    fraction = (quality - 100 * lower)[:, None]
+    values = (knots[lower].astype(np.int64) * (100 - fraction) + knots[lower + 1].astype(np.int64) * fraction) // 100
+    return values[:, None]
 
 
 def _windows(values: np.ndarray, taps: int) -> np.ndarray:

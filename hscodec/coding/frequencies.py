@@ -73,9 +73,9 @@ class FrequencyTables:
         """Return the coder's model of tokens in a pass; `row` is the context times 64 plus the fine scale class."""
         return self._model(self.weights, (pass_index, *divmod(row, NUM_FINE_CLASSES)))
 
-    def latent_model(self, quality_hundredths: int, channel: int) -> Distribution:
-        """Return the coder's model of the tokens of one latent channel, that of the nearest whole quality."""
-        return self._model(self.latent, ((quality_hundredths + 50) // 100, channel))
+    def latent_model(self, row: int) -> Distribution:
+        """Return the coder's model of the tokens of a latent channel; `row` is the whole quality times Z plus z."""
+        return self._model(self.latent, divmod(row, self.latent_channels))
 
     def _model(self, table: np.ndarray, row: tuple[int, ...]) -> Distribution:
         if row not in self._models:

@@ -1,4 +1,4 @@
-"""The payload of a chunk: its attacks, if there are any, and behind them its symbols in one of three orders.
+"""The payload of a chunk: attacks and rotations, if there are any, and behind them its symbols in one of three orders.
 
 In orders `plain` and `by-class` they are a zstd frame over latent residuals, weight symbols in stored order, and large
 values. Order `by-context` is `coding.by_context`, for models that hold the statistics which it needs.
@@ -18,6 +18,14 @@ from hscodec.coding.fixedpoint import FixedPointTables, latent_from_residuals, l
 from hscodec.coding.frequencies import FrequencyTables
 from hscodec.coding.order import RUN_CLASSES, Order, sort_symbols, unsort_symbols
 from hscodec.coding.quantize import ESCAPE, ESCAPED_BYTES, from_bytes, to_bytes
+from hscodec.coding.rotations import (
+    channel_qualities,
+    check_rotations,
+    is_stored,
+    no_rotations,
+    pack_rotations,
+    unpack_rotations,
+)
 from hscodec.coding.runs import from_runs, runs_byte_length, to_runs
 from hscodec.errors import FormatError
 
@@ -38,11 +46,14 @@ class ChunkSymbols:
         latent: Precision latent, [C, S/2, Z] int32.
         weights: Weight symbols, [C, S, K] int32.
         attacks: Where the gain was raised, [N, 3] int32: rows of channel, slot and gain, see `coding.attacks`.
+        rotations: How pairs of channels were rotated, [P, 2] int32: rows of angle and reduction, see
+            `coding.rotations`; [0, 2] where none was. Symbols of a channel of which nothing is stored are 0.
     """
 
     latent: np.ndarray
     weights: np.ndarray
     attacks: np.ndarray = field(default_factory=no_attacks)
+    rotations: np.ndarray = field(default_factory=no_rotations)
 
     def digest(self) -> bytes:
         """Return 8 bytes of BLAKE2b over latent and weights as little-endian int32, whatever the stored order."""
@@ -54,11 +65,12 @@ class ChunkSymbols:
 
 @dataclass(frozen=True)
 class PackedChunk:
-    """A payload, the order that it uses, and whether attacks stand in front of its symbols."""
+    """A payload, the order that it uses, and whether attacks and rotations stand in front of its symbols."""
 
     payload: bytes
     order: Order
     has_attacks: bool = False
+    has_rotations: bool = False
 
 
 def pack(
@@ -80,23 +92,32 @@ def pack(
         symbols.latent: [C, S/2, Z]
         symbols.weights: [C, S, K]
         symbols.attacks: [N, 3]
+        symbols.rotations: [P, 2]
     """
+    channels, segments, _ = symbols.weights.shape
+    in_front = b""
+    if has_attacks := len(symbols.attacks) > 0:
+        check_attacks(symbols.attacks, channels, segments)
+        in_front += pack_attacks(symbols.attacks)
+    if has_rotations := len(symbols.rotations) > 0:
+        check_rotations(symbols.rotations, channels)
+        in_front += pack_rotations(symbols.rotations)
+    stored = is_stored(symbols.rotations, channels)
+    qualities = channel_qualities(symbols.rotations, quality_hundredths, channels)[stored]
+    symbols = ChunkSymbols(symbols.latent[stored], symbols.weights[stored])
     if frequencies is None:
-        content, order = _by_class(symbols, tables, quality_hundredths), Order.BY_CLASS
+        content, order = _by_class(symbols, tables, qualities), Order.BY_CLASS
     else:
-        content = by_context.write(symbols.latent, symbols.weights, tables, frequencies, quality_hundredths)
+        content = by_context.write(symbols.latent, symbols.weights, tables, frequencies, qualities)
         order = Order.BY_CONTEXT
     plain = _plain(symbols, tables, smaller_than=len(content))
     if plain is not None:
         content, order = plain, Order.PLAIN
-    if not len(symbols.attacks):
-        return PackedChunk(content, order)
-    check_attacks(symbols.attacks, *symbols.weights.shape[:2])
-    return PackedChunk(pack_attacks(symbols.attacks) + content, order, has_attacks=True)
+    return PackedChunk(in_front + content, order, has_attacks, has_rotations)
 
 
-def _by_class(symbols: ChunkSymbols, tables: FixedPointTables, quality_hundredths: int) -> bytes:
-    classes = scale_classes(tables, symbols.latent, quality_hundredths, symbols.weights.shape[-1])
+def _by_class(symbols: ChunkSymbols, tables: FixedPointTables, qualities: np.ndarray) -> bytes:
+    classes = scale_classes(tables, symbols.latent, qualities, symbols.weights.shape[-1])
     ordered = sort_symbols(symbols.weights, classes)
     num_sparse = int(np.count_nonzero(classes < RUN_CLASSES))
     runs, values = to_runs(ordered[:num_sparse])
@@ -126,28 +147,52 @@ def unpack(
     shape: tuple[int, int, int],
     frequencies: FrequencyTables | None = None,
     has_attacks: bool = False,
+    has_rotations: bool = False,
 ) -> ChunkSymbols:
     """Return the symbols of a payload.
 
     Args:
-        payload: The symbols, behind attacks if there are any.
+        payload: The symbols, behind attacks and rotations if there are any.
         order: Stored order of the weight symbols.
         tables: The model's integers.
         quality_hundredths: Quality of the file times 100.
         shape: (C, S, K): channels, segments (even), weights of one segment.
         frequencies: The model's statistics, if it has any.
         has_attacks: Whether attacks stand in front of the symbols.
+        has_rotations: Whether rotations do, behind the attacks.
 
     Raises:
-        FormatError: The attacks are not valid, or what follows is not exactly the symbols of such a chunk.
+        FormatError: Attacks or rotations are not valid, or what follows is not exactly the symbols of such a chunk.
     """
     channels, segments, num_weights = shape
     attacks, payload = unpack_attacks(payload, channels, segments) if has_attacks else (no_attacks(), payload)
-    if order is Order.BY_CONTEXT:
-        if frequencies is None:
-            raise FormatError("payload is in an order for which its model has no statistics")
-        latent, weights = by_context.read(payload, tables, frequencies, quality_hundredths, shape=shape)
-        return ChunkSymbols(latent, weights, attacks)
+    rotations, payload = unpack_rotations(payload, channels) if has_rotations else (no_rotations(), payload)
+    stored = is_stored(rotations, channels)
+    qualities = channel_qualities(rotations, quality_hundredths, channels)[stored]
+    shape = (len(qualities), segments, num_weights)
+    if order is not Order.BY_CONTEXT:
+        latent, weights = _unpack_frame(payload, order, tables, qualities, shape=shape)
+    elif frequencies is not None:
+        latent, weights = by_context.read(payload, tables, frequencies, qualities, shape=shape)
+    else:
+        raise FormatError("payload is in an order for which its model has no statistics")
+    return ChunkSymbols(_all_channels(latent, stored), _all_channels(weights, stored), attacks, rotations)
+
+
+def _all_channels(symbols: np.ndarray, stored: np.ndarray) -> np.ndarray:
+    """Return symbols with zeros for the channels that are not stored."""
+    if stored.all():
+        return symbols
+    everywhere = np.zeros((len(stored), *symbols.shape[1:]), np.int32)
+    everywhere[stored] = symbols
+    return everywhere
+
+
+def _unpack_frame(
+    payload: bytes, order: Order, tables: FixedPointTables, qualities: np.ndarray, *, shape: tuple[int, int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return latent [C, S/2, Z] and weight symbols [C, S, K] of a zstd frame."""
+    channels, segments, num_weights = shape
     num_residuals = channels * (segments // 2) * tables.latent_channels
     num_symbols = channels * segments * num_weights
     reader = _ContentReader(_decompress(payload, num_residuals + num_symbols))
@@ -156,12 +201,12 @@ def unpack(
     if order is Order.PLAIN:
         weights = reader.symbols(num_symbols).reshape(shape)
     else:
-        classes = scale_classes(tables, latent, quality_hundredths, num_weights)
+        classes = scale_classes(tables, latent, qualities, num_weights)
         num_sparse = int(np.count_nonzero(classes < RUN_CLASSES))
         dense = reader.symbols(num_symbols - num_sparse)
         weights = unsort_symbols(np.concatenate([reader.sparse_symbols(num_sparse), dense]), classes)
     reader.check_end()
-    return ChunkSymbols(latent, weights, attacks)
+    return latent, weights
 
 
 class _ContentReader:

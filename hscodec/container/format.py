@@ -62,7 +62,8 @@ HEADER_RESERVED_FLAGS = 0x00FF
 HEADER_SAMPLE_FORMAT_SHIFT = 8
 CHUNK_FLAG_LAST = 0x01
 CHUNK_FLAG_ATTACKS = 0x02
-CHUNK_RESERVED_FLAGS = 0x0C
+CHUNK_FLAG_ROTATIONS = 0x04
+CHUNK_RESERVED_FLAGS = 0x08
 
 _U32_MAX = (1 << 32) - 1
 _F32 = Struct("<f")
@@ -203,6 +204,7 @@ class ChunkHeader:
         symbol_digest: Digest of the decoded symbols, `DIGEST_BYTES` long, opaque here.
         is_last: No chunk follows. A writer that cannot know leaves it False.
         has_attacks: The payload begins with attacks.
+        has_rotations: The payload begins with rotations, behind the attacks if there are any.
 
     Raises:
         FormatError: If a value is out of its range.
@@ -215,6 +217,7 @@ class ChunkHeader:
     symbol_digest: bytes
     is_last: bool = False
     has_attacks: bool = False
+    has_rotations: bool = False
 
     def __post_init__(self) -> None:
         _check_segments(self.num_segments)
@@ -238,7 +241,8 @@ class ChunkHeader:
 
     def pack(self) -> bytes:
         """Return the bytes before the payload. The chunk's checksum covers these and the payload."""
-        flags = CHUNK_FLAG_LAST * self.is_last | CHUNK_FLAG_ATTACKS * self.has_attacks
+        flags = CHUNK_FLAG_LAST * self.is_last
+        flags |= CHUNK_FLAG_ATTACKS * self.has_attacks | CHUNK_FLAG_ROTATIONS * self.has_rotations
         segments = (self.first_segment, self.num_segments)
         return CHUNK_HEADER.pack(CHUNK_MARKER, *segments, self.order, flags, self.payload_bytes, self.symbol_digest)
 
@@ -257,7 +261,7 @@ class ChunkHeader:
         return cls(
             first_segment=first_segment, num_segments=num_segments, order=member(ChunkOrder, order, "symbol order"),
             payload_bytes=payload_bytes, symbol_digest=symbol_digest, is_last=bool(flags & CHUNK_FLAG_LAST),
-            has_attacks=bool(flags & CHUNK_FLAG_ATTACKS),
+            has_attacks=bool(flags & CHUNK_FLAG_ATTACKS), has_rotations=bool(flags & CHUNK_FLAG_ROTATIONS),
         )
 
 

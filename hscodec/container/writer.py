@@ -59,6 +59,7 @@ class ContainerWriter:
         payload: bytes | memoryview,
         last: bool = False,
         has_attacks: bool = False,
+        has_rotations: bool = False,
     ) -> None:
         """Append a chunk.
 
@@ -70,6 +71,7 @@ class ContainerWriter:
             payload: 1 to `MAX_CHUNK_PAYLOAD_BYTES` bytes.
             last: Whether this is the last chunk. A stream that ends unexpectedly may leave it False on all.
             has_attacks: Whether the payload begins with attacks.
+            has_rotations: Whether it begins with rotations, behind the attacks if there are any.
 
         Raises:
             FormatError: If a value is out of range, or the chunk does not continue the previous one.
@@ -90,6 +92,7 @@ class ContainerWriter:
             symbol_digest=symbol_digest,
             is_last=last,
             has_attacks=has_attacks,
+            has_rotations=has_rotations,
         )
         packed = header.pack()
         self._write(packed)

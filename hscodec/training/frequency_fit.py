@@ -20,7 +20,7 @@ _SAMPLES_PER_HOP = SAMPLE_RATE // 50
 _UNIT = 256
 _SCALE_FLOOR = 0.2
 _EDGES = (0.0, 0.05, 0.1, 0.16, 0.23, 0.31, 0.41, 0.53, 0.7, 0.95, 1.4)
-"""Where contexts end, in the mean of neighbours' magnitudes over their expected scales; the first one is for silence."""
+"""Where contexts end, in the mean of neighbours' magnitudes over their expected scales; the first is for silence."""
 _CORNER_EDGE = 2.0
 """Corners alone say less: their contexts are this much wider."""
 _TOTAL_WEIGHT = 16
@@ -49,9 +49,9 @@ class Counts:
         """Return the counts [61] of a row, as `FrequencyTables.weight_model` returns a distribution."""
         return self.weights[pass_index].reshape(-1, NUM_TOKENS)[row]
 
-    def latent_model(self, quality_hundredths: int, channel: int) -> np.ndarray:
-        """Return the counts [61] of a latent channel, as `FrequencyTables.latent_model` returns a distribution."""
-        return self.latent[(quality_hundredths + 50) // 100, channel]
+    def latent_model(self, row: int) -> np.ndarray:
+        """Return the counts [61] of a row, as `FrequencyTables.latent_model` returns a distribution."""
+        return self.latent.reshape(-1, NUM_TOKENS)[row]
 
     def code(self, model: object, symbols: np.ndarray) -> np.ndarray:
         """Count symbols, [N]; return them. What has no counts, because it is as likely as not, is let pass."""
