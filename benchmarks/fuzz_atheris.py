@@ -29,7 +29,7 @@ with atheris.instrument_imports(include=["hscodec.container", "hscodec.coding", 
     from benchmarks import tiny
     from benchmarks.fuzz_case import MAX_BYTES, MAX_SECONDS, Checker, Memory, Stage, use_model
     from benchmarks.fuzz_layout import CHUNK_FIELDS, FileParts, parse
-    from benchmarks.fuzz_mutations import BY_PARTS, Corpus, fix_digest
+    from benchmarks.fuzz_mutations import BY_PARTS, Corpus, fix_digest, split_payload
 
 DEFAULTS = ("-max_len=8192", "-timeout=20", "-rss_limit_mb=0", "-len_control=0", "-mutate_depth=2")
 """atheris itself loses some 30 kB a case, so it is not the whole process whose memory is limited."""
@@ -104,11 +104,12 @@ class Target:
             chunk.head[:] = atheris.Mutate(bytes(chunk.head), size).ljust(size, b"\0")
             chunk.fix_length = random.random() < 0.8
             return
-        content = frames.decompress(chunk.payload) if what == "content" else None
+        in_front, symbols = split_payload(parts, chunk)
+        content = frames.decompress(symbols) if what == "content" else None
         if content is None:
             chunk.payload = atheris.Mutate(chunk.payload, len(chunk.payload) + 100)
         else:
-            chunk.payload = frames.compress(atheris.Mutate(content, len(content) + 200))
+            chunk.payload = in_front + frames.compress(atheris.Mutate(content, len(content) + 200))
         if random.random() < 0.3:
             chunk.head[CHUNK_FIELDS["order"][0]] = random.randrange(3)
         fix_digest(parts, chunk, self.corpus.model)

@@ -11,10 +11,12 @@ import numpy as np
 
 from benchmarks import fuzz_frames as frames
 from benchmarks.fuzz_layout import CHUNK_FIELDS, HEADER_FIELDS, TRAILER_FIELDS, ChunkParts, FileParts, get, parse, put
+from hscodec.coding.attacks import ATTACK, COUNT
 from hscodec.coding.by_context import walk
 from hscodec.coding.order import Order
 from hscodec.coding.payload import ChunkSymbols, unpack
 from hscodec.coding.rans import Distribution, Writer
+from hscodec.coding.rotations import ROTATION, SILENT, channel_qualities, is_stored, no_rotations, pack_rotations
 from hscodec.container import format as fmt
 from hscodec.errors import HscodecError
 from hscodec.registry import Model
@@ -229,7 +231,8 @@ def _change_chunk_list(random: Random, parts: FileParts, corpus: Corpus) -> None
             place = CHUNK_FIELDS["first_segment"]
             put(chunk.head, place, get(chunk.head, place) + step)
     else:
-        put(chunks[which].head, CHUNK_FIELDS["flags"], int(change == "last"))
+        others = get(chunks[which].head, CHUNK_FIELDS["flags"]) & ~fmt.CHUNK_FLAG_LAST
+        put(chunks[which].head, CHUNK_FIELDS["flags"], others | fmt.CHUNK_FLAG_LAST * (change == "last"))
     if random.random() < 0.5:
         _renumber(parts)
 
@@ -243,15 +246,17 @@ def _renumber(parts: FileParts) -> None:
 
 def _change_frame(random: Random, parts: FileParts, corpus: Corpus) -> None:
     for chunk in random.sample(parts.chunks, min(len(parts.chunks), random.choice((1, 1, 2)))):
-        content = frames.decompress(chunk.payload)
-        chunk.payload = random.choice(list(frames.KINDS.values()))(random, content or b"")
+        in_front, symbols = split_payload(parts, chunk)
+        content = frames.decompress(symbols)
+        chunk.payload = in_front + random.choice(list(frames.KINDS.values()))(random, content or b"")
 
 
 def _change_content(random: Random, parts: FileParts, corpus: Corpus) -> None:
     """Change what a frame holds, or words; symbols that they then stand for, if any, mostly get their right digest."""
     for chunk in random.sample(parts.chunks, min(len(parts.chunks), 1)):
         by_context = get(chunk.head, CHUNK_FIELDS["order"]) == Order.BY_CONTEXT
-        content = bytearray((chunk.payload if by_context else frames.decompress(chunk.payload)) or b"\x00")
+        in_front, symbols = split_payload(parts, chunk)
+        content = bytearray((symbols if by_context else frames.decompress(symbols)) or b"\x00")
         for _ in range(random.choice((1, 1, 2, 6))):
             place = random.choice((random.randrange(len(content) + 1), len(content)))
             length = random.choice((1, 1, 4, 30))
@@ -265,11 +270,52 @@ def _change_content(random: Random, parts: FileParts, corpus: Corpus) -> None:
             else:
                 del content[place : place + length]
             content = content or bytearray(1)
-        chunk.payload = bytes(content) if by_context else frames.compress(bytes(content))
+        chunk.payload = in_front + (bytes(content) if by_context else frames.compress(bytes(content)))
         if random.random() < 0.2:
             put(chunk.head, CHUNK_FIELDS["order"], random.randrange(3))
         if random.random() < 0.9:
             fix_digest(parts, chunk, corpus.model)
+
+
+def _change_rotations(random: Random, parts: FileParts, corpus: Corpus) -> None:
+    """Change, add or remove what stands in front of symbols, which then may belong to another number of channels."""
+    if not parts.chunks:
+        return
+    chunk = random.choice(parts.chunks)
+    in_front, symbols = split_payload(parts, chunk)
+    new = pack_rotations(_draw_rotations(random, parts.shape[0]))
+    change = random.choice(("new", "new", "byte", "cut", "toggle"))
+    if change == "new":
+        chunk.payload = new + symbols
+        put(chunk.head, CHUNK_FIELDS["flags"], fmt.CHUNK_FLAG_ROTATIONS)
+    elif change == "byte" and in_front:
+        place = random.randrange(len(in_front))
+        chunk.payload = in_front[:place] + bytes([interesting(random, 1, in_front[place])]) + chunk.payload[place + 1 :]
+    elif change == "cut":
+        chunk.payload = new[: random.randrange(len(new) + 1)] or b"\0"
+        put(chunk.head, CHUNK_FIELDS["flags"], fmt.CHUNK_FLAG_ROTATIONS)
+    else:
+        put(chunk.head, CHUNK_FIELDS["flags"], get(chunk.head, CHUNK_FIELDS["flags"]) ^ fmt.CHUNK_FLAG_ROTATIONS)
+    fix_digest(parts, chunk, corpus.model)
+
+
+def _draw_rotations(random: Random, num_channels: int) -> np.ndarray:
+    """Return rotations [P, 2] of all pairs of channels."""
+    reductions = (0, 1, 12, 50, 254, SILENT, SILENT)
+    pairs = [
+        (random.choice((0, 64, random.randrange(256))), random.choice(reductions)) for _ in range(num_channels // 2)
+    ]
+    return np.array(pairs, np.int32).reshape(-1, 2)
+
+
+def split_payload(parts: FileParts, chunk: ChunkParts) -> tuple[bytes, bytes]:
+    """Return what a payload holds in front of its symbols, as its flags say, and the symbols."""
+    flags, length = get(chunk.head, CHUNK_FIELDS["flags"]), 0
+    if flags & fmt.CHUNK_FLAG_ATTACKS:
+        length = COUNT.size + ATTACK.size * get(chunk.payload, (0, COUNT.size))
+    if flags & fmt.CHUNK_FLAG_ROTATIONS:
+        length += ROTATION.size * (parts.shape[0] // 2)
+    return chunk.payload[:length], chunk.payload[length:]
 
 
 def _change_symbols(random: Random, parts: FileParts, corpus: Corpus) -> None:
@@ -282,20 +328,30 @@ def _change_symbols(random: Random, parts: FileParts, corpus: Corpus) -> None:
     chunk = random.choice(parts.chunks)
     channels, weights = parts.shape
     segments = get(chunk.head, CHUNK_FIELDS["num_segments"])
-    num_latent = channels * (segments // 2) * corpus.model.tables.latent_channels
     if not 0 < channels * segments * weights < 1 << 16:
         return
+    quality = get(parts.fixed, HEADER_FIELDS["quality"])
+    rotations = _draw_rotations(random, channels)
+    if random.random() < 0.6 or not rotations.any():
+        rotations = no_rotations()
+    stored = is_stored(rotations, channels)
+    qualities = channel_qualities(rotations, quality, channels)[stored]
+    channels = len(qualities)
+    num_latent = channels * (segments // 2) * corpus.model.tables.latent_channels
     extremes = [random.choice((0, 1, -1, -128, 128, 1 << 20, (1 << 31) - 1, -(1 << 31))) for _ in range(3)]
     values = [random.choice(extremes) for _ in range(num_latent + channels * segments * weights)]
-    quality = get(parts.fixed, HEADER_FIELDS["quality"])
     order = random.choice((Order.PLAIN, Order.BY_CONTEXT))
     if order is Order.PLAIN:
-        chunk.payload = frames.compress(plain_content(values))
+        content = frames.compress(plain_content(values))
     elif weights <= corpus.model.tables.num_weights and quality <= fmt.MAX_QUALITY and segments % 2 == 0:
         residuals, symbols = np.split(np.array(values, np.int32), [num_latent])
         shapes = (channels, segments // 2, -1), (channels, segments, weights)
         writer = random.choice((Writer(), _Liar(random)))
-        chunk.payload = _words(writer, residuals.reshape(shapes[0]), symbols.reshape(shapes[1]), corpus.model, quality)
+        content = _words(writer, residuals.reshape(shapes[0]), symbols.reshape(shapes[1]), corpus.model, qualities)
+    else:
+        _, content = split_payload(parts, chunk)
+    chunk.payload = pack_rotations(rotations) + content
+    put(chunk.head, CHUNK_FIELDS["flags"], fmt.CHUNK_FLAG_ROTATIONS * bool(len(rotations)))
     put(chunk.head, CHUNK_FIELDS["order"], int(order))
     fix_digest(parts, chunk, corpus.model)
 
@@ -315,10 +371,10 @@ class _Liar(Writer):
         return symbols
 
 
-def _words(writer: Writer, residuals: np.ndarray, symbols: np.ndarray, model: Model, quality: int) -> bytes:
-    """Return the payload by context of residuals [C, S/2, Z] and symbols [C, S, K]."""
+def _words(writer: Writer, residuals: np.ndarray, symbols: np.ndarray, model: Model, qualities: np.ndarray) -> bytes:
+    """Return the words of residuals [C, S/2, Z] and symbols [C, S, K] of channels of these qualities."""
     assert model.frequencies is not None
-    walk(writer, residuals, symbols, model.tables, model.frequencies, quality)
+    walk(writer, residuals, symbols, model.tables, model.frequencies, qualities)
     return writer.finish()
 
 
@@ -366,8 +422,18 @@ def fix_digest(parts: FileParts, chunk: ChunkParts, model: Model) -> bool:
     if weights > model.tables.num_weights:
         return False
     shape = (channels, segments, weights)
+    flags = get(chunk.head, CHUNK_FIELDS["flags"])
     try:
-        symbols = unpack(chunk.payload, Order(order), model.tables, quality, shape=shape, frequencies=model.frequencies)
+        symbols = unpack(
+            chunk.payload,
+            Order(order),
+            model.tables,
+            quality,
+            shape=shape,
+            frequencies=model.frequencies,
+            has_attacks=bool(flags & fmt.CHUNK_FLAG_ATTACKS),
+            has_rotations=bool(flags & fmt.CHUNK_FLAG_ROTATIONS),
+        )
     except (HscodecError, ArithmeticError, LookupError, MemoryError, ValueError):
         return False  # anything but HscodecError is a bug that the case itself will meet
     chunk.head[16:24] = symbols.digest()
@@ -399,6 +465,7 @@ BY_PARTS: dict[str, Callable[[Random, FileParts, Corpus], None]] = {
     "chunk-list": _change_chunk_list,
     "frame": _change_frame,
     "content": _change_content,
+    "rotations": _change_rotations,
     "symbols": _change_symbols,
     "shape": _change_shape,
     "nothing": _change_nothing,

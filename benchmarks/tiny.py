@@ -13,6 +13,7 @@ from hscodec.coding.by_context import walk
 from hscodec.coding.fixedpoint import FixedPointTables, latent_residuals, scale_classes
 from hscodec.coding.frequencies import FrequencyTables
 from hscodec.coding.payload import ChunkSymbols, pack
+from hscodec.coding.rotations import channel_qualities, is_stored
 from hscodec.container import ChunkOrder, ContainerWriter, FileHeader
 from hscodec.hypernet.config import HypernetworkConfig
 from hscodec.model import Hypernetwork
@@ -86,6 +87,7 @@ class _Shape:
         channels: C.
         weights: K.
         segments: Segments of each chunk.
+        rotations: Of each chunk, angle and reduction of each pair of channels; nothing where no chunk has any.
         repeats: Whether all segments are alike, which makes plain order the shorter one.
         by_context: Whether the model's statistics may be used, which makes order by-context the shorter one.
         knows_length: Whether the header says the number of samples.
@@ -98,6 +100,7 @@ class _Shape:
     channels: int = 1
     weights: int = 40
     segments: tuple[int, ...] = (12,)
+    rotations: tuple[tuple[tuple[int, int], ...], ...] = ()
     repeats: bool = False
     by_context: bool = False
     knows_length: bool = True
@@ -120,6 +123,18 @@ _SHAPES = {
     "context-stereo": _Shape(by_context=True, rate=44_100, channels=2, weights=24, segments=(10, 2, 6), quality=731),
     "context-eight": _Shape(by_context=True, rate=48_000, channels=8, weights=6, segments=(4, 2), quality=1000),
     "context-stream": _Shape(by_context=True, rate=8000, weights=10, segments=(2, 18), quality=0, knows_length=False),
+    "rotated": _Shape(channels=2, weights=24, segments=(8, 2, 4), rotations=(((37, 12),), (), ((64, 255),))),
+    "context-rotated": _Shape(
+        by_context=True, channels=2, weights=24, segments=(4, 10), quality=731, rotations=(((200, 255),), ((255, 30),))
+    ),
+    "context-rotated-five": _Shape(
+        by_context=True,
+        rate=48_000,
+        channels=5,
+        weights=8,
+        segments=(4, 2),
+        rotations=(((0, 0), (9, 255)), ((1, 0), (9, 60))),
+    ),
 }
 
 
@@ -146,7 +161,8 @@ def _make_file(model: Model, shape: _Shape, seed: int) -> bytes:
     sink = io.BytesIO()
     with ContainerWriter(sink, header) as writer:
         for index, count in enumerate(shape.segments):
-            symbols = _draw(model.tables, shape, count, np.random.default_rng((seed, index)))
+            rotations = shape.rotations[index] if shape.rotations else ()
+            symbols = _draw(model.tables, shape, count, np.random.default_rng((seed, index)), rotations)
             frequencies = model.frequencies if shape.by_context else None
             packed = pack(symbols, model.tables, shape.quality, frequencies=frequencies)
             writer.write_chunk(
@@ -156,20 +172,30 @@ def _make_file(model: Model, shape: _Shape, seed: int) -> bytes:
                 symbol_digest=symbols.digest(),
                 payload=packed.payload,
                 last=index == len(shape.segments) - 1,
+                has_rotations=packed.has_rotations,
             )
         writer.close(num_samples=num_samples)
     return sink.getvalue()
 
 
-def _draw(tables: FixedPointTables, shape: _Shape, num_segments: int, random: np.random.Generator) -> ChunkSymbols:
+def _draw(
+    tables: FixedPointTables,
+    shape: _Shape,
+    num_segments: int,
+    random: np.random.Generator,
+    rotations: tuple[tuple[int, int], ...] = (),
+) -> ChunkSymbols:
     """Draw a chunk's symbols, of the size that their classes announce, and some large ones."""
+    pairs = np.array(rotations, np.int32).reshape(-1, 2)
+    stored = is_stored(pairs, shape.channels)[:, None, None]
     latent = np.round(random.laplace(0, 2, (shape.channels, num_segments // 2, CONFIG.latent_channels)))
     latent = latent.astype(np.int32)
     if shape.repeats:
         weights = np.broadcast_to(random.laplace(0, 40, shape.weights), (shape.channels, num_segments, shape.weights))
     else:
-        classes = scale_classes(tables, latent, shape.quality, shape.weights)
+        qualities = channel_qualities(pairs, shape.quality, shape.channels)
+        classes = scale_classes(tables, latent, qualities, shape.weights)
         weights = random.laplace(0, 1, classes.shape) * np.exp(0.75 * (np.minimum(classes, 12) + 0.5) - 6)
     weights = np.round(weights)
     weights.flat[::97] = random.integers(-1000, 1000, weights.flat[::97].size)
-    return ChunkSymbols(latent, weights.astype(np.int32))
+    return ChunkSymbols(latent * stored, weights.astype(np.int32) * stored, rotations=pairs)

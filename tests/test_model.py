@@ -105,6 +105,45 @@ def test_refinement_sees_no_further_than_its_context(tiny_network):
     assert changed.flatten().tolist() == list(range(20 - context, 21 + context))
 
 
+def coded(network, theta, quality):
+    precision = network.decode_precision(network.encode_latent(theta, quality), quality)
+    return network.quantize(theta, precision), precision
+
+
+def test_quality_may_be_given_for_each_channel_or_segment(tiny_network, theta):
+    symbols, precision = coded(tiny_network, theta, 5.0)
+    expected = tiny_network.refine(symbols, precision, 5.0)
+    for shape in ((CHANNELS,), (CHANNELS, 1), (CHANNELS, SEGMENTS)):
+        torch.testing.assert_close(tiny_network.refine(symbols, precision, torch.full(shape, 5.0)), expected)
+
+
+def test_each_channel_is_coded_at_its_quality(tiny_network, theta):
+    qualities = [1.0, 5.5, 10.0]
+    symbols, precision = coded(tiny_network, theta, torch.tensor(qualities))
+    refined = tiny_network.refine(symbols, precision, torch.tensor(qualities))
+    each = torch.tensor(qualities)[:, None].expand(-1, SEGMENTS)
+    torch.testing.assert_close(tiny_network.refine(symbols, precision, each), refined)
+    for channel, quality in enumerate(qualities):
+        one = slice(channel, channel + 1)
+        torch.testing.assert_close(coded(tiny_network, theta[one], quality)[1].step, precision.step[one])
+        alone = tiny_network.refine(symbols[one], Precision(precision.step[one], precision.features[one]), quality)
+        torch.testing.assert_close(alone, refined[one], rtol=1e-4, atol=1e-5)
+
+
+def test_the_quality_of_a_segment_matters_within_its_context(tiny_network):
+    segments, context = 40, tiny_network.config.refine_context
+    generator = torch.Generator().manual_seed(1)
+    symbols = torch.randint(-3, 4, (2, segments, NUM_WEIGHTS), generator=generator)
+    step = torch.rand(2, segments, NUM_WEIGHTS, generator=generator)
+    precision = Precision(step, torch.randn(2, segments, tiny_network.config.width, generator=generator))
+    quality = torch.full((2, segments), 5.0)
+    reference = tiny_network.refine(symbols, precision, quality)
+    quality[1, 20] = 2.0
+    changed = (tiny_network.refine(symbols, precision, quality) != reference).any(-1)
+    assert not changed[0].any()
+    assert changed[1].nonzero().flatten().tolist() == list(range(20 - context, 21 + context))
+
+
 def test_steps_fall_with_quality(tiny_network, theta):
     latent = tiny_network.encode_latent(theta, 5.0)
     means = [tiny_network.decode_precision(latent, quality).step.log().mean().item() for quality in (0.0, 5.0, 10.0)]

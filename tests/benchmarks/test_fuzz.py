@@ -14,8 +14,10 @@ from click.testing import CliRunner
 
 from benchmarks import fuzz, fuzz_case, fuzz_mutations, tiny
 from benchmarks.fuzz_layout import parse
+from hscodec.codec.symbols import SymbolReader
 from hscodec.coding import payload
 from hscodec.coding.order import Order
+from hscodec.coding.rotations import SILENT
 from hscodec.container import ChunkOrder, ContainerReader
 from hscodec.container import format as fmt
 from hscodec.errors import FormatError
@@ -89,7 +91,7 @@ def planted(tmp_path, model, monkeypatch):
 
 
 def test_a_planted_bug_is_found_and_its_cases_are_kept(tmp_path, planted):
-    done = run("--cases", 60, "--keep", tmp_path / "kept", "--out", tmp_path / "fuzz.json")
+    done = run("--first", 200, "--cases", 60, "--keep", tmp_path / "kept", "--out", tmp_path / "fuzz.json")
     assert done.exit_code == 1
     failures = json.loads((tmp_path / "fuzz.json").read_text())["failures"]
     assert {failure["what"] for failure in failures} == {"ValueError: planted"}
@@ -125,6 +127,47 @@ def test_valid_files_use_all_orders_and_join_again(corpus):
         container = ContainerReader(io.BytesIO(data))
         orders |= {container.read_chunk(index).header.order for index in range(len(container.chunks))}
     assert orders == set(ChunkOrder)
+
+
+def test_valid_files_have_rotations_with_and_without_a_rest(corpus):
+    seen = set()
+    for data in corpus.files.values():
+        container = ContainerReader(io.BytesIO(data))
+        symbols = SymbolReader(container, corpus.model)
+        for index in range(len(container.chunks)):
+            order = container.read_chunk(index).header.order
+            seen |= {(order, reduction == SILENT) for reduction in symbols.read(index).rotations[:, 1].tolist()}
+    assert seen >= {
+        (order, silent) for order in (ChunkOrder.BY_CLASS, ChunkOrder.BY_CONTEXT) for silent in (False, True)
+    }
+
+
+def test_mutations_of_rotations_are_read_or_refused(corpus, monkeypatch):
+    outcomes = Counter()
+
+    def counting(*arguments, **options):
+        try:
+            symbols = payload.unpack(*arguments, **options)
+        except FormatError as error:
+            outcomes[str(error)] += 1
+            raise
+        outcomes["read with them" if len(symbols.rotations) else "read without"] += 1
+        return symbols
+
+    monkeypatch.setattr(fuzz_mutations, "unpack", counting)
+    for kind in ("rotations", "symbols"):
+        for number in range(60):
+            for name in ("rotated", "context-rotated-five", "stereo", "mono"):
+                fuzz_mutations.BY_PARTS[kind](Random(number), parse(corpus.files[name]), corpus)
+    expected = {
+        "read with them",
+        "read without",
+        "payload announces rotations and has none",
+        "payload does not end with its last symbol",
+        "payload ends within its rotations",
+        "payload: runs of zeros do not fit the number of symbols",
+    }
+    assert min(outcomes[what] for what in expected) >= 3
 
 
 def test_mutations_get_everywhere_in_order_by_context(corpus, monkeypatch):

@@ -3,17 +3,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hscodec.coding.attacks import pack_attacks
+from hscodec.coding.attacks import no_attacks, pack_attacks
 from hscodec.coding.by_context import read, walk, write
 from hscodec.coding.fixedpoint import fine_scale_classes, latent_residuals
 from hscodec.coding.frequencies import FREQUENCY_BITS
 from hscodec.coding.order import NUM_FINE_CLASSES, Order
 from hscodec.coding.payload import ChunkSymbols, pack, unpack
 from hscodec.coding.rans import Reader, Writer, code_bits
+from hscodec.coding.rotations import SILENT, is_stored, pack_rotations
 from hscodec.coding.tokens import ESCAPE_TOKEN, raw_bits, tokens_of
 from hscodec.errors import FormatError
 
 QUALITY = 437
+KNOT = 4
 CHANNELS = 3
 MAX_WEIGHTS = 50
 SHAPE = (2, 8, 20)
@@ -70,6 +72,20 @@ def test_round_trip(model, shape, seed, loudness, num_extreme, quality):
     assert content == b"\0" or content[-1] != 0
 
 
+@settings(max_examples=30, deadline=None)
+@given(
+    qualities=st.lists(st.integers(0, 1000), min_size=3, max_size=3),
+    seed=st.integers(0, 2**32 - 1),
+    loudness=st.sampled_from([0.1, 1.0, 10.0]),
+)
+def test_round_trip_with_qualities_of_channels(model, qualities, seed, loudness):
+    shape = (3, 8, 20)
+    symbols = random_symbols(shape, seed, loudness=loudness, num_extreme=3)
+    content = write(*symbols, *model, np.array(qualities))
+    assert_equal(read(content, *model, np.array(qualities), shape=shape), symbols)
+    assert write(*symbols, *model, np.full(3, qualities[0])) == write(*symbols, *model, qualities[0])
+
+
 @pytest.mark.parametrize("value", EXTREMES)
 @pytest.mark.parametrize("shape", [(1, 2, 1), (1, 4, 5)])
 def test_nothing_but_one_value(model, value, shape):
@@ -114,13 +130,37 @@ class Length:
     def weight_model(self, pass_index, row):
         return self.frequencies.weights[(pass_index, *divmod(row, NUM_FINE_CLASSES))]
 
-    def latent_model(self, quality_hundredths, channel):
-        return self.frequencies.latent[(quality_hundredths + 50) // 100, channel]
+    def latent_model(self, row):
+        return self.frequencies.latent[divmod(row, CHANNELS)]
 
     def code(self, model, symbols):
         if isinstance(model, np.ndarray):
             self.bits += float((FREQUENCY_BITS - np.log2(model[symbols])).sum())
         return symbols
+
+
+class Rows(Length):
+    """Notes which rows of the latent's table are asked for."""
+
+    def __init__(self, frequencies):
+        super().__init__(frequencies)
+        self.rows = []
+
+    def latent_model(self, row):
+        self.rows.append(row)
+        return super().latent_model(row)
+
+
+@pytest.mark.parametrize(
+    ("qualities", "knots"),
+    [((0, 49), [0]), ((50, 149), [1]), ((150, 949), [2, 9]), ((950, 1000), [10]), ((1000, 437), [4, 10])],
+)
+def test_the_latent_of_each_channel_is_coded_with_the_nearest_whole_quality(model, qualities, knots):
+    tables, frequencies = model
+    latent, weights = random_symbols(SHAPE, 5)
+    statistics = Rows(frequencies)
+    walk(statistics, latent, weights, tables, statistics, np.array(qualities))
+    assert statistics.rows == [CHANNELS * knot + channel for knot in knots for channel in range(CHANNELS)]
 
 
 def ideal_bytes(latent, weights, model):
@@ -236,7 +276,7 @@ def written_by_hand(model, token, halves, is_negative, more=()):
     first, second = fine_scale_classes(tables, zeros, QUALITY, 1).reshape(-1).tolist()
     writer = Writer()
     for channel in range(CHANNELS):
-        writer.code(frequencies.latent_model(QUALITY, channel), np.array([0]))
+        writer.code(frequencies.latent_model(CHANNELS * KNOT + channel), np.array([0]))
     for pass_index, fine_class, symbol in ((0, first, 0), (6, second, token)):
         context = int(np.searchsorted(frequencies.edges[pass_index], 0, side="right"))
         writer.code(frequencies.weight_model(pass_index, context * NUM_FINE_CLASSES + fine_class), np.array([symbol]))
@@ -333,6 +373,43 @@ def test_attacks_stand_in_front_in_all_orders(model, packing):
     for payload, has_attacks in ((packed.payload, False), (without.payload, True)):
         with pytest.raises(FormatError):
             unpack(payload, order, model[0], QUALITY, has_attacks=has_attacks, **options)
+
+
+ROTATIONS = [[(64, 0)], [(64, 30)], [(192, 254)], [(0, SILENT)]]
+
+
+@pytest.mark.parametrize("rotations", ROTATIONS)
+@pytest.mark.parametrize("attacks", [no_attacks(), np.array([(0, 36, 15), (1, 112, 7)], np.int32)])
+def test_rotations_stand_behind_attacks_in_all_orders(model, packing, rotations, attacks):
+    order, symbols, frequencies = packing
+    rotations = np.array(rotations, np.int32)
+    latent, weights = symbols.latent.copy(), symbols.weights.copy()
+    stored = is_stored(rotations, 2)
+    latent[~stored], weights[~stored] = 0, 0
+    rotated = ChunkSymbols(latent, weights, attacks, rotations)
+    packed = pack(rotated, model[0], QUALITY, frequencies=frequencies)
+    assert (packed.order, packed.has_attacks, packed.has_rotations) == (order, len(attacks) > 0, True)
+    in_front = (pack_attacks(attacks) if len(attacks) else b"") + pack_rotations(rotations)
+    assert packed.payload.startswith(in_front)
+    options = {"shape": weights.shape, "frequencies": frequencies, "has_attacks": packed.has_attacks}
+    restored = unpack(packed.payload, order, model[0], QUALITY, has_rotations=True, **options)
+    assert_equal((restored.latent, restored.weights), (latent, weights))
+    np.testing.assert_array_equal(restored.attacks, attacks)
+    np.testing.assert_array_equal(restored.rotations, rotations)
+    assert restored.digest() == rotated.digest()
+    with pytest.raises(FormatError):
+        unpack(packed.payload, order, model[0], QUALITY, **options)
+
+
+def test_a_silent_channel_costs_nothing_in_all_orders(model, packing):
+    order, symbols, frequencies = packing
+    mono = ChunkSymbols(symbols.latent[:1], symbols.weights[:1])
+    alone = pack(mono, model[0], QUALITY, frequencies=frequencies)
+    rotations = np.array([(64, SILENT)], np.int32)
+    silent = (np.concatenate([each, np.zeros_like(each)]) for each in (mono.latent, mono.weights))
+    packed = pack(ChunkSymbols(*silent, rotations=rotations), model[0], QUALITY, frequencies=frequencies)
+    assert packed.order is alone.order is order
+    assert packed.payload == bytes([64, SILENT]) + alone.payload
 
 
 def test_without_statistics_it_cannot_be_read(model, drawn):

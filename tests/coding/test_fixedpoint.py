@@ -70,6 +70,14 @@ def test_channels_do_not_meet(make_tables, make_symbols):
     np.testing.assert_array_equal(whole, np.concatenate(single))
 
 
+@pytest.mark.parametrize("qualities", [(437, 0), (0, 437), (1000, 1000), (50, 950)])
+def test_channels_may_have_qualities_of_their_own(make_tables, make_symbols, qualities):
+    tables, latent = make_tables(), make_symbols().latent
+    both = scale_classes(tables, latent, np.array(qualities), 20)
+    single = [scale_classes(tables, latent[c : c + 1], quality, 20) for c, quality in enumerate(qualities)]
+    np.testing.assert_array_equal(both, np.concatenate(single))
+
+
 def test_empty_chunk(make_tables):
     assert scale_classes(make_tables(), np.zeros((2, 0, 3), np.int32), 500, 20).shape == (2, 0, 20)
 

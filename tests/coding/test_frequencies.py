@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hscodec.coding.frequencies import FREQUENCY_BITS, MAX_CONTEXTS, TABLE_NAMES, FrequencyTables
+from hscodec.coding.rans import Writer, distribution
 from hscodec.errors import ModelError
 
 
@@ -163,18 +164,21 @@ def test_edges_in_ascending_order_far_apart(tables):
 def test_a_distribution_is_made_once(make_frequencies):
     tables = make_frequencies(2)
     assert tables.weight_model(6, 700) is tables.weight_model(6, 700)
-    assert tables.latent_model(437, 1) is tables.latent_model(437, 1)
+    assert tables.latent_model(9) is tables.latent_model(9)
     models = [tables.weight_model(pass_index, row) for pass_index in (0, 6) for row in (0, 1, 64)]
-    models += [tables.latent_model(quality, channel) for quality in (0, 1000) for channel in (0, 1)]
+    models += [tables.latent_model(row) for row in (0, 1, 20, 21)]
     assert len({id(model) for model in models}) == len(models)
 
 
-@pytest.mark.parametrize(
-    ("quality", "knot"), [(0, 0), (49, 0), (50, 1), (149, 1), (150, 2), (949, 9), (950, 10), (1000, 10)]
-)
-def test_the_latent_is_coded_with_the_nearest_whole_quality(make_frequencies, quality, knot):
+def test_rows_of_the_latent_are_whole_qualities_times_channels(make_frequencies):
     tables = make_frequencies(2)
-    assert tables.latent_model(quality, 1) is tables.latent_model(100 * knot, 1)
+    coded = np.arange(12, dtype=np.int32)
+    for knot in (0, 4, 10):
+        for channel in (0, 1):
+            writer, expected = Writer(), Writer()
+            writer.code(tables.latent_model(2 * knot + channel), coded)
+            expected.code(distribution(tables.latent[knot, channel], FREQUENCY_BITS), coded)
+            assert writer.finish() == expected.finish()
 
 
 def test_tables_do_not_share_their_distributions(make_frequencies):

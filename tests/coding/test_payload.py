@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hscodec.coding.fixedpoint import scale_classes
-from hscodec.coding.order import Order
+from hscodec.coding.order import RUN_CLASSES, Order, sort_symbols
 from hscodec.coding.payload import ChunkSymbols, pack, unpack
+from hscodec.coding.quantize import to_bytes
 from hscodec.errors import FormatError
 
 QUALITY = 437
@@ -211,3 +212,30 @@ def test_every_truncation_is_refused(chunk):
     for stop in range(len(packed.payload)):
         with pytest.raises(FormatError):
             unpack(packed.payload[:stop], packed.order, tables, QUALITY, shape=SHAPE)
+
+
+def rotated(symbols, reduction):
+    return ChunkSymbols(symbols.latent, symbols.weights, rotations=np.array([(64, reduction)], np.int32))
+
+
+def test_plain_order_does_not_depend_on_the_reduction(make_tables):
+    tables = make_tables()
+    payloads = {pack(rotated(repeated(), reduction), tables, QUALITY).payload[2:] for reduction in (0, 30, 254)}
+    assert payloads == {pack(repeated(), tables, QUALITY).payload}
+
+
+@pytest.mark.parametrize("reduction", [1, 30, 43, 254])
+def test_symbols_are_sorted_by_the_quality_of_their_channel(make_tables, reduction):
+    tables, symbols = make_tables(), by_class_only(make_tables)
+    packed = pack(rotated(symbols, reduction), tables, QUALITY)
+    assert packed.order is Order.BY_CLASS
+    qualities = QUALITY, max(QUALITY - 10 * reduction, 0)
+    classes = [scale_classes(tables, symbols.latent[c : c + 1], quality, 20) for c, quality in enumerate(qualities)]
+    ordered = sort_symbols(symbols.weights, np.concatenate(classes))
+    dense = ordered[np.count_nonzero(np.concatenate(classes) < RUN_CLASSES) :]
+    content = zstandard.decompress(packed.payload[2:])
+    num_residuals = symbols.latent.size
+    assert content[num_residuals : num_residuals + dense.size] == to_bytes(dense)[0].tobytes()
+    assert dense.size > 100
+    options = {"shape": symbols.weights.shape, "has_rotations": True}
+    assert_equal(unpack(packed.payload, packed.order, tables, QUALITY, **options), symbols.latent, symbols.weights)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hscodec.coding import attacks
+from hscodec.coding import attacks, rotations
 from hscodec.container import ContainerReader
 from hscodec.container import format as fmt
 
@@ -41,6 +41,7 @@ STRUCTS = {
     "end": fmt.TRAILER_END.format,
     "number of attacks": attacks.COUNT.format,
     "attack": attacks.ATTACK.format,
+    "rotation": rotations.ROTATION.format,
 }
 
 
@@ -59,6 +60,14 @@ def test_byte_tables_match_the_structs(index):
         codes += f"{size}s" if kind == "bytes" else STRUCT_CODES[kind]
         position += size
     assert codes == layout
+
+
+def test_chunk_flags_match_the_code():
+    meanings = [row[4] for table in byte_tables() for row in table if row[3] == "flags"]
+    bits = [(1 << int(bit), what) for bit, what in re.findall(r"[Bb]it (\d)(:| reserved)", meanings[1])]
+    assert sum(bit for bit, what in bits if what != ":") == fmt.CHUNK_RESERVED_FLAGS
+    known = [fmt.CHUNK_FLAG_LAST, fmt.CHUNK_FLAG_ATTACKS, fmt.CHUNK_FLAG_ROTATIONS]
+    assert [bit for bit, what in bits if what == ":"] == known
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,8 @@ CHUNK_HEADERS = st.builds(
     payload_bytes=st.integers(1, fmt.MAX_CHUNK_PAYLOAD_BYTES),
     symbol_digest=st.binary(min_size=8, max_size=8),
     is_last=st.booleans(),
+    has_attacks=st.booleans(),
+    has_rotations=st.booleans(),
 )
 CHUNK_LENGTHS = st.integers(fmt.CHUNK_OVERHEAD_BYTES + 1, fmt.CHUNK_OVERHEAD_BYTES + fmt.MAX_CHUNK_PAYLOAD_BYTES)
 TRAILERS = st.builds(
@@ -245,7 +247,7 @@ def test_chunk_header_refuses_values_out_of_range(name, value):
         dataclasses.replace(chunk, **{name: value})
 
 
-@pytest.mark.parametrize("flags", [0x04, 0x08])
+@pytest.mark.parametrize("flags", [0x08, 0x0F])
 def test_reserved_chunk_flags_are_refused(flags):
     chunk = fmt.ChunkHeader(
         first_segment=0, num_segments=2, order=fmt.ChunkOrder.PLAIN, payload_bytes=1, symbol_digest=bytes(8)

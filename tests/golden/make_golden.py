@@ -65,6 +65,15 @@ def encoded(
     return lambda level: encode((tone + noise) * level, rate, quality=quality, model=str(model), subtype=subtype)
 
 
+def nearly_mono(width: float, quality: float) -> Callable[[float], bytes]:
+    """Return what encodes two channels of one falling tone and noise, of which only a part of this level differs."""
+    time_s = np.arange(4000)[:, None] / 16_000
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, (4000, 2))
+    shared = 0.7 * np.sin(2 * np.pi * (700 - 400 * time_s) * time_s) * np.sin(20 * time_s) ** 2 + noise[:, :1]
+    options = {"quality": quality, "model": str(TINY_CONTEXT), "subtype": "FLOAT"}
+    return lambda level: encode((shared + width * noise) * level, 16_000, **options)
+
+
 def clicks(level: float) -> bytes:
     """Encode two channels of clicks out of near silence: attacks are stored in both."""
     random = np.random.default_rng(7)
@@ -114,6 +123,20 @@ def drawn(*sizes: int, orders: tuple[int, ...] = (1,), large: bool = False, **op
     return lambda level: write(level, chunks, **options)
 
 
+def rotated_three(level: float) -> bytes:
+    """Return a file of three channels whose chunks are rotated in different ways or not at all, in all orders."""
+    rotations = [[(37, 12)], [], [(200, 255)], [(64, 255)], [(255, 60)]]
+    random = np.random.default_rng(3)
+    chunks = []
+    for size, order, pairs in zip((6, 2, 8, 4, 4), (2, 1, 2, 0, 1), rotations, strict=True):
+        latent = random.laplace(0, 2, (3, size // 2, 4)).round().astype(np.int32)
+        symbols = random.laplace(0, 3 * np.exp(-np.arange(160) / 50), (3, size, 160)).round().astype(np.int32)
+        if pairs and pairs[0][1] == reference().NOT_STORED:
+            latent[1] = symbols[1] = 0
+        chunks.append((latent, symbols, order))
+    return write(level, chunks, rotations=rotations, model=TINY_CONTEXT)
+
+
 def runs(level: float) -> bytes:
     """Return a file with runs of zeros about the lengths at which a byte ends, and no run at the end."""
     latent = np.random.default_rng(1).laplace(0, 2, (1, 40, 4)).round().astype(np.int32)
@@ -129,16 +152,18 @@ def write(
     level: float,
     chunks: list[tuple[np.ndarray, np.ndarray, int]],
     *,
+    rotations: list[list[tuple[int, int]]] | None = None,
     num_samples: int | None = None,
     streamed: bool = False,
     tags: tuple[tuple[str, str], ...] = (),
     model: Path = TINY,
 ) -> bytes:
-    """Return a file of mono sound at 8 kHz, put together by hand.
+    """Return a file of 8 kHz, put together by hand.
 
     Args:
         level: The gain in its header.
-        chunks: Latent [1, S/2, 4], symbols [1, S, 160] and order of each.
+        chunks: Latent [C, S/2, 4], symbols [C, S, 160] and order of each.
+        rotations: Angle and reduction of each pair of channels, for each chunk; no chunk has any if None.
         num_samples: Length; None is what the segments cover.
         streamed: Leave the length open in the header, and mark no chunk as the last.
         tags: Of the file.
@@ -146,7 +171,7 @@ def write(
     """
     header = FileHeader(
         sample_rate=8000,
-        num_channels=1,
+        num_channels=len(chunks[0][0]) if chunks else 1,
         num_samples=None,
         num_weights=160,
         quality=QUALITY,
@@ -156,16 +181,18 @@ def write(
     )
     total = header.max_num_samples(sum(symbols.shape[1] for _, symbols, _ in chunks))
     total = total if num_samples is None else num_samples
+    rotations = [[]] * len(chunks) if rotations is None else rotations
     sink = io.BytesIO()
     with ContainerWriter(sink, header if streamed else replace(header, num_samples=total)) as writer:
-        for index, (latent, symbols, order) in enumerate(chunks):
+        for index, ((latent, symbols, order), pairs) in enumerate(zip(chunks, rotations, strict=True)):
             writer.write_chunk(
                 first_segment=writer.num_segments,
                 num_segments=symbols.shape[1],
                 order=ChunkOrder(order),
                 symbol_digest=reference().symbol_digest(latent, symbols),
-                payload=reference().write_payload(latent, symbols, order, load_file(model), QUALITY),
+                payload=reference().write_rotated(latent, symbols, pairs, order, load_file(model), QUALITY),
                 last=not streamed and index == len(chunks) - 1,
+                has_rotations=bool(pairs),
             )
         writer.close(num_samples=total)
     return sink.getvalue()
@@ -224,6 +251,17 @@ RECIPES = {
         "order by-context: large values in latent and symbols",
         drawn(6, 10, orders=(2,), large=True, model=TINY_CONTEXT),
         str(TINY_CONTEXT),
+    ),
+    "rotated": Recipe(
+        "two channels that are nearly one sound: a rotation that lowers the quality of the rest",
+        nearly_mono(0.25, 10),
+        str(TINY_CONTEXT),
+    ),
+    "rotated-silent": Recipe(
+        "two channels that are the same: a rotation whose rest is not stored", nearly_mono(0, 7.3), str(TINY_CONTEXT)
+    ),
+    "rotated-three": Recipe(
+        "three channels: a rotation that differs from chunk to chunk, in all orders", rotated_three, str(TINY_CONTEXT)
     ),
 }
 

@@ -21,7 +21,7 @@ from hscodec.registry import ManifestEntry, load_model
 
 FOLDER = Path(__file__).parent
 MANIFEST = FOLDER / "manifest.json"
-MANIFEST_SHA256 = "c05d739acaa23ec76ef663dc2105cf956aeb0b768c7b930b90c526d30a49e252"
+MANIFEST_SHA256 = "fc8f23ccbb030c92972f6fcf4edb06e0771b0529855448c4cfdb771c7b27b6b0"
 """Changes when files are added. Lines of the manifest never do: that would put another file in an old one's place."""
 
 TOLERANCE = 2e-4
@@ -50,7 +50,7 @@ def models(tmp_path_factory):
 def model_of(name):
     if name == "speech":
         return load_model("hsc-1")
-    return load_model("golden-tiny-context" if name.startswith("context") else "golden-tiny")
+    return load_model("golden-tiny-context" if name.startswith(("context", "rotated")) else "golden-tiny")
 
 
 @pytest.fixture
@@ -155,6 +155,9 @@ def test_files_are_whole(name):
         ("plain", 8000, 1, 437, [12], [0]),
         ("quality-0", 8000, 1, 0, [22], [1]),
         ("quality-10", 8000, 1, 1000, [22], [0]),
+        ("rotated", 16_000, 2, 1000, [14], [0]),
+        ("rotated-silent", 16_000, 2, 730, [14], [2]),
+        ("rotated-three", 8000, 3, 437, [6, 2, 8, 4, 4], [2, 1, 2, 0, 1]),
         ("runs", 8000, 1, 437, [80], [1]),
         ("speech", 22_050, 1, 500, [52], [1]),
         ("stereo", 44_100, 2, 337, [14], [1]),
@@ -231,6 +234,22 @@ def test_the_context_model_s_level_rises_faster_above_quality_5():
 def test_attacks_are_stored(read):
     assert [channel for _, channel, _ in read("attacks").chunks[0].attacks] == [0, 0, 1, 1]
     assert not read("stereo").chunks[0].attacks
+
+
+@pytest.mark.parametrize(
+    ("name", "rotations"),
+    [
+        ("rotated", [[(62, 31)]]),
+        ("rotated-silent", [[(64, 255)]]),
+        ("rotated-three", [[(37, 12)], [], [(200, 255)], [(64, 255)], [(255, 60)]]),
+        ("context-stereo", [[]]),
+    ],
+)
+def test_rotations_are_stored(name, rotations, read):
+    chunks = read(name).chunks
+    assert [chunk.rotations for chunk in chunks] == rotations
+    for chunk in chunks:
+        assert np.any(chunk.symbols[1]) != any(reduction == 255 for _, reduction in chunk.rotations)
 
 
 def test_the_later_minor_version_uses_what_is_unused(read):

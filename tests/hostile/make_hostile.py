@@ -38,6 +38,7 @@ NUM_WEIGHTS = 20
 QUALITY = 500
 SEGMENTS = (8, 4)
 U64_MAX = (1 << 64) - 1
+ONE_ATTACK = struct.pack("<HHBB", 1, 36, 1, 15)
 
 FILES: dict[str, Callable[[], bytes]] = {}
 
@@ -196,6 +197,44 @@ def context(make: Callable[[bytes], bytes] = bytes, *, num_attacks: int = 0) -> 
     return parts.join()
 
 
+def rotations(
+    *pairs: tuple[int, int],
+    num_channels: int = 2,
+    stored: int | None = None,
+    flags: int = 4,
+    in_front: bytes = b"",
+    make: Callable[[bytes], bytes] = bytes,
+    model: Model = MODEL,
+) -> bytes:
+    """Return a file whose first chunk begins with rotations.
+
+    Args:
+        pairs: Angle and reduction of each.
+        num_channels: Channels of the file.
+        stored: How many of the first chunk are stored, the others being zeros; None is as many as should be.
+        flags: Of that chunk.
+        in_front: What its payload holds in front of them.
+        make: Makes the payload of what it was meant to hold.
+        model: The model that the file names.
+    """
+    chunks = [draw(count, seed=seed, num_channels=num_channels) for seed, count in enumerate(SEGMENTS)]
+    kept = reference.stored_channels(pairs, num_channels)
+    for values in (chunks[0].latent, chunks[0].weights):
+        values[[channel for channel in range(num_channels) if channel not in kept]] = 0
+    parts = parse(write(*chunks, model=model))
+    kept = kept if stored is None else list(range(stored))
+    qualities = reference.channel_qualities(QUALITY, pairs, num_channels)
+    order = ChunkOrder.BY_CONTEXT if model.frequencies else ChunkOrder.BY_CLASS
+    lowered = [qualities[channel] for channel in kept]
+    latent, weights = chunks[0].latent[kept], chunks[0].weights[kept]
+    symbols = reference.write_payload(latent, weights, int(order), load_file(model.path), lowered)
+    first = parts.chunks[0]
+    first.payload = make(in_front + b"".join(struct.pack("<BB", *pair) for pair in pairs) + symbols)
+    put(first.head, CHUNK_FIELDS["order"], int(order))
+    put(first.head, CHUNK_FIELDS["flags"], flags)
+    return parts.join()
+
+
 def context_steps(symbols: ChunkSymbols) -> list[tuple[int, int]]:
     """Return what a coder does to write a chunk in order by-context."""
     return reference.payload_steps(symbols.latent, symbols.weights, CONTEXT_TENSORS, QUALITY)
@@ -313,7 +352,7 @@ FILES |= {
     "chunk-order-2": lambda: chunk(order=2),
     "chunk-order-3": lambda: chunk(order=3),
     "chunk-order-wrong": lambda: chunk(order=0),
-    "chunk-reserved-flag": lambda: chunk(flags=4),
+    "chunk-reserved-flag": lambda: chunk(flags=8),
     "chunk-last-too-early": lambda: chunk(flags=1),
     "chunk-payload-0-bytes": lambda: chunk(payload_bytes=0),
     "chunk-payload-64-mib": lambda: chunk(payload_bytes=1 << 26),
@@ -453,6 +492,11 @@ FILES |= {
     ),
     "context-magnitude-that-has-a-token": lambda: context(lambda words: written_out((1 << 16) - 1)),
     "context-of-another-chunk": lambda: context(lambda words: reference.words_of(context_steps(draw(4, seed=1)))),
+    "context-rotations": lambda: rotations((37, 12), model=CONTEXT_MODEL),
+    "context-rotations-alone": lambda: rotations((37, 12), make=lambda old: old[:2], model=CONTEXT_MODEL),
+    "context-rotations-cut": lambda: rotations((37, 12), make=lambda old: old[:1], model=CONTEXT_MODEL),
+    "context-rotations-silent": lambda: rotations((37, 255), model=CONTEXT_MODEL),
+    "context-rotations-silent-and-stored": lambda: rotations((37, 255), stored=2, model=CONTEXT_MODEL),
     "context-random-words": lambda: context(lambda words: np.random.default_rng(0).bytes(1000)),
     "context-symbol-beyond-32-bits": lambda: context(lambda words: written_out(1 << 31)),
     "context-two-zero-bytes": lambda: context(lambda words: bytes(2)),
@@ -474,6 +518,22 @@ FILES |= {
     "attacks-of-another-channel": lambda: attacks((40, 1, 15)),
     "attacks-gain-0": lambda: attacks((40, 0, 0)),
     "attacks-gain-255": lambda: attacks((40, 0, 255)),
+    "rotations": lambda: rotations((37, 12)),
+    "rotations-alone": lambda: rotations((37, 12), make=lambda old: old[:2]),
+    "rotations-announced-only": lambda: rotations((0, 0), make=lambda old: old[2:]),
+    "rotations-behind-attacks": lambda: rotations((37, 255), in_front=ONE_ATTACK, flags=6),
+    "rotations-cut": lambda: rotations((37, 12), make=lambda old: old[:1]),
+    "rotations-in-front-of-attacks": lambda: rotations(
+        (37, 12), in_front=ONE_ATTACK, make=lambda old: old[6:8] + old[:6] + old[8:], flags=6
+    ),
+    "rotations-none": lambda: rotations((0, 0), (0, 0), num_channels=5),
+    "rotations-not-announced": lambda: rotations((37, 12), flags=0),
+    "rotations-of-one-channel": lambda: chunk(flags=4),
+    "rotations-of-one-pair": lambda: rotations((37, 12), num_channels=4),
+    "rotations-of-quality-0": lambda: rotations((255, 254)),
+    "rotations-silent": lambda: rotations((64, 255)),
+    "rotations-without-the-second-channel": lambda: rotations((64, 12), stored=1),
+    "rotations-silent-and-stored": lambda: rotations((64, 255), stored=2),
     "zstd-garbage": lambda: payload(lambda old: bytes(range(40))),
     "zstd-truncated": lambda: payload(lambda old: frames.compress(old)[:-5]),
     "zstd-extra-bytes": lambda: payload(lambda old: frames.compress(old) + b"\0\0\0"),

@@ -41,9 +41,16 @@ MAX_SEGMENTS = MAX_CHUNKS * MAX_CHUNK_SEGMENTS
 UNKNOWN = 2**64 - 1
 PLAIN, BY_CLASS, BY_CONTEXT = 0, 1, 2
 SPARSE_CLASSES = 7  # classes below this are stored as runs of zeros and values
+NOT_STORED = 255  # a reduction: nothing is stored of the second channel
 
 Tables = Mapping[str, np.ndarray]
 """Tensors of a model file by name, as `safetensors.numpy.load_file` returns them."""
+
+Quality = int | Sequence[int]
+"""In hundredths: that of all channels, or of each."""
+
+Rotations = Sequence[tuple[int, int]]
+"""Angle and reduction of each pair of channels; nothing where a chunk has none."""
 
 # Dimensions and magnitude of each table.
 TABLES = {
@@ -98,6 +105,7 @@ class Chunk:
         - latent: [C, S/2, Z] int64
         - symbols: [C, S, K] int64
         - attacks: (slot, channel, gain) of each
+        - rotations: (angle, reduction) of each pair of channels, or none at all
     """
 
     first_segment: int
@@ -108,6 +116,7 @@ class Chunk:
     latent: np.ndarray
     symbols: np.ndarray
     attacks: list[tuple[int, int, int]]
+    rotations: Rotations
 
 
 @dataclass(frozen=True)
@@ -221,16 +230,18 @@ def read_chunk(data: bytes, start: int, header: Header, tables: Tables) -> tuple
     require(first % 2 == 0 and first + count <= MAX_SEGMENTS, "bad first segment")
     require(count % 2 == 0 and 2 <= count <= MAX_CHUNK_SEGMENTS, "bad number of segments")
     require(order in (PLAIN, BY_CLASS, BY_CONTEXT), f"order {order} is not known")
-    require(flags & 0b1100 == 0, "a reserved bit of a chunk is set")
+    require(flags & 0b1000 == 0, "a reserved bit of a chunk is set")
     require(1 <= payload_bytes <= MAX_CHUNK_PAYLOAD_BYTES, "bad payload length")
     payload = take(data, start + 24, payload_bytes)
     check_crc(data, start, start + 24 + payload_bytes)
     shape = (header.num_channels, count, header.num_weights)
     require(math.prod(shape) <= MAX_CHUNK_SYMBOLS, "too many symbols in a chunk")
     attacks, payload = read_attacks(payload, shape) if flags & 2 else ([], payload)
-    latent, symbols = read_payload(payload, shape, order, tables, header.quality)
+    rotations, payload = read_rotations(payload, header.num_channels) if flags & 4 else ([], payload)
+    latent, symbols = read_rotated(payload, rotations, shape, order, tables, header.quality)
     require(symbol_digest(latent, symbols) == digest, "the symbols do not have the stated digest")
-    return Chunk(first, count, order, bool(flags & 1), digest, latent, symbols, attacks), 24 + payload_bytes + 4
+    chunk = Chunk(first, count, order, bool(flags & 1), digest, latent, symbols, attacks, rotations)
+    return chunk, 24 + payload_bytes + 4
 
 
 def read_attacks(payload: bytes, shape: tuple[int, int, int]) -> tuple[list[tuple[int, int, int]], bytes]:
@@ -244,6 +255,28 @@ def read_attacks(payload: bytes, shape: tuple[int, int, int]) -> tuple[list[tupl
     for (slot, channel, _), (next_slot, next_channel, _) in itertools.pairwise(attacks):
         require(channel < next_channel or (channel == next_channel and slot + 16 <= next_slot), "bad order of attacks")
     return attacks, payload[2 + 4 * num_attacks :]
+
+
+def read_rotations(payload: bytes, num_channels: int) -> tuple[Rotations, bytes]:
+    """Return the rotations that stand behind the attacks of a payload, and what follows them."""
+    num_pairs = num_channels // 2
+    rotations = [fields("BB", payload, 2 * pair) for pair in range(num_pairs)]
+    require(any(rotation != (0, 0) for rotation in rotations), "no pair of channels is rotated")
+    return rotations, payload[2 * num_pairs :]
+
+
+def channel_qualities(quality: int, rotations: Rotations, num_channels: int) -> list[int]:
+    """Return the quality of each channel: that of the file, less the reduction of second channels."""
+    qualities = [quality] * num_channels
+    for pair, (_, reduction) in enumerate(rotations):
+        qualities[2 * pair + 1] = max(quality - 10 * reduction, 0)
+    return qualities
+
+
+def stored_channels(rotations: Rotations, num_channels: int) -> list[int]:
+    """Return the channels of which something is stored."""
+    silent = {2 * pair + 1 for pair, (_, reduction) in enumerate(rotations) if reduction == NOT_STORED}
+    return [channel for channel in range(num_channels) if channel not in silent]
 
 
 def read_trailer(data: bytes, start: int) -> tuple[int, list[tuple[int, int]]]:
@@ -300,17 +333,29 @@ class Content:
                 place += 1
 
 
+def read_rotated(
+    payload: bytes, rotations: Rotations, shape: tuple[int, int, int], order: int, tables: Tables, quality: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return latent [C, S/2, Z] and symbols [C, S, K] of what stands behind rotations; `quality` is the file's."""
+    stored, qualities = stored_channels(rotations, shape[0]), channel_qualities(quality, rotations, shape[0])
+    lowered = [qualities[channel] for channel in stored]
+    parts = read_payload(payload, (len(stored), *shape[1:]), order, tables, lowered)
+    latent, symbols = (np.zeros((shape[0], *part.shape[1:]), np.int64) for part in parts)
+    latent[stored], symbols[stored] = parts
+    return latent, symbols
+
+
 def read_payload(
-    payload: bytes, shape: tuple[int, int, int], order: int, tables: Tables, quality: int
+    payload: bytes, shape: tuple[int, int, int], order: int, tables: Tables, quality: Quality
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the latent [C, S/2, Z] and the symbols [C, S, K] of a chunk, as int64.
 
     Args:
-        payload: What stands behind the attacks.
-        shape: C, S, K.
+        payload: What stands behind attacks and rotations.
+        shape: C, S, K, where C counts the channels that are stored.
         order: `PLAIN`, `BY_CLASS` or `BY_CONTEXT`.
         tables: Of the model.
-        quality: In hundredths.
+        quality: Of these channels.
 
     Raises:
         FormatError: The payload is not that of such a chunk.
@@ -345,14 +390,24 @@ def read_payload(
     return latent, symbols.reshape(shape)
 
 
-def write_payload(latent: np.ndarray, symbols: np.ndarray, order: int, tables: Tables, quality: int) -> bytes:
+def write_payload(latent: np.ndarray, symbols: np.ndarray, order: int, tables: Tables, quality: Quality) -> bytes:
     """Return a payload that holds latent [C, S/2, Z] and symbols [C, S, K]."""
     if order == BY_CONTEXT:
         return words_of(payload_steps(latent, symbols, tables, quality))
     return zstandard.ZstdCompressor().compress(payload_content(latent, symbols, order, tables, quality))
 
 
-def payload_content(latent: np.ndarray, symbols: np.ndarray, order: int, tables: Tables, quality: int) -> bytes:
+def write_rotated(
+    latent: np.ndarray, symbols: np.ndarray, rotations: Rotations, order: int, tables: Tables, quality: int
+) -> bytes:
+    """Return a payload that begins with rotations, if there are any; `quality` is the file's."""
+    stored, qualities = stored_channels(rotations, len(latent)), channel_qualities(quality, rotations, len(latent))
+    begin = b"".join(struct.pack("<BB", *rotation) for rotation in rotations)
+    lowered = [qualities[channel] for channel in stored]
+    return begin + write_payload(latent[stored], symbols[stored], order, tables, lowered)
+
+
+def payload_content(latent: np.ndarray, symbols: np.ndarray, order: int, tables: Tables, quality: Quality) -> bytes:
     """Return what the zstd frame of a payload holds."""
     residuals = to_residuals(latent, tables)
     dense, sparse = stored_positions(latent, symbols.shape, order, tables, quality)
@@ -369,7 +424,7 @@ def payload_content(latent: np.ndarray, symbols: np.ndarray, order: int, tables:
 
 
 def stored_positions(
-    latent: np.ndarray, shape: tuple[int, ...], order: int, tables: Tables, quality: int
+    latent: np.ndarray, shape: tuple[int, ...], order: int, tables: Tables, quality: Quality
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the positions of the symbols in stored order: of those stored one by one, and of the sparse ones."""
     if order == PLAIN:
@@ -466,7 +521,7 @@ class Rows(dict[int, list[int]]):
         return sums
 
 
-def payload_steps(latent: np.ndarray, symbols: np.ndarray, tables: Tables, quality: int) -> list[tuple[int, int]]:
+def payload_steps(latent: np.ndarray, symbols: np.ndarray, tables: Tables, quality: Quality) -> list[tuple[int, int]]:
     """Return what must be coded for latent [C, S/2, Z] and symbols [C, S, K], first to last."""
     recorder = Recorder()
     code_residuals(recorder, to_residuals(latent, tables), tables, quality)
@@ -489,17 +544,19 @@ def words_of(steps: Sequence[tuple[int, int]]) -> bytes:
     return struct.pack(f"<{len(words)}I", *words).rstrip(b"\0") or b"\0"
 
 
-def code_residuals(coder: Decoder | Recorder, expected: np.ndarray, tables: Tables, quality: int) -> np.ndarray:
+def code_residuals(coder: Decoder | Recorder, expected: np.ndarray, tables: Tables, quality: Quality) -> np.ndarray:
     """Return the residuals of the latent, [Z, C, S/2] like those that are expected."""
     require("frequency.latent" in tables, "the model has no frequencies")
-    dimensions = np.repeat(np.arange(len(expected)), expected[0].size)
-    rows = Rows(tables["frequency.latent"][(quality + 50) // 100])
-    magnitudes = code_magnitudes(coder, dimensions, rows, np.abs(expected).reshape(-1))
+    num_dimensions, num_channels, _ = expected.shape
+    first_rows = num_dimensions * ((per_channel(quality, num_channels) + 50) // 100)
+    rows = np.arange(num_dimensions)[:, None, None] + first_rows[:, None] + np.zeros(expected.shape, np.int64)
+    sums = Rows(tables["frequency.latent"].reshape(-1, NUM_TOKENS))
+    magnitudes = code_magnitudes(coder, rows.reshape(-1), sums, np.abs(expected).reshape(-1))
     return code_signs(coder, magnitudes.reshape(expected.shape), expected)
 
 
 def code_symbols(
-    coder: Decoder | Recorder, latent: np.ndarray, expected: np.ndarray, tables: Tables, quality: int
+    coder: Decoder | Recorder, latent: np.ndarray, expected: np.ndarray, tables: Tables, quality: Quality
 ) -> np.ndarray:
     """Return the symbols, [C, S, K] like those that are expected."""
     classes = fine_classes(latent, tables, quality, expected.shape[2])
@@ -604,8 +661,13 @@ def check_frequencies(t: Tables, tables: Tables) -> None:
         require(np.all(t[name].sum(-1, dtype=np.int64) == 2**20), f"frequencies in {name} do not add up")
 
 
-def fine_classes(latent: np.ndarray, tables: Tables, quality: int, num_weights: int) -> np.ndarray:
-    """Return the fine scale class of every symbol of a chunk, 0 to 63, for a quality in hundredths.
+def per_channel(quality: Quality, num_channels: int) -> np.ndarray:
+    """Return the quality of each channel [C]."""
+    return np.broadcast_to(np.array(quality, np.int64), num_channels)
+
+
+def fine_classes(latent: np.ndarray, tables: Tables, quality: Quality, num_weights: int) -> np.ndarray:
+    """Return the fine scale class of every symbol of a chunk, 0 to 63.
 
     Shape:
         - latent: [C, S/2, Z]
@@ -613,10 +675,12 @@ def fine_classes(latent: np.ndarray, tables: Tables, quality: int, num_weights: 
     """
     require(num_weights <= tables["fixed_point.leave"].shape[1], "the model does not know so many weights")
     t = {name: tables["fixed_point." + name].astype(np.int64) for name in TABLES}
-    return np.stack([channel_classes(channel.astype(np.int64), t, quality)[:, :num_weights] for channel in latent])
+    qualities = per_channel(quality, len(latent)).tolist()
+    channels = zip(latent.astype(np.int64), qualities, strict=True)
+    return np.stack([channel_classes(channel, t, quality)[:, :num_weights] for channel, quality in channels])
 
 
-def scale_classes(latent: np.ndarray, tables: Tables, quality: int, num_weights: int) -> np.ndarray:
+def scale_classes(latent: np.ndarray, tables: Tables, quality: Quality, num_weights: int) -> np.ndarray:
     """Return the scale class of every symbol of a chunk, 0 to 15."""
     return fine_classes(latent, tables, quality, num_weights) // 4
 

@@ -29,42 +29,45 @@ def read_config(model: bytes) -> dict[str, Any]:
 
 
 class Networks:
-    """The networks that lead from symbols to theta, at one quality.
+    """The networks that lead from symbols to theta.
 
     Args:
         tensors: Of a model file, by name.
         config: Of the same model file.
-        quality: In hundredths.
     """
 
-    def __init__(self, tensors: Mapping[str, np.ndarray], config: dict[str, Any], quality: int) -> None:
+    def __init__(self, tensors: Mapping[str, np.ndarray], config: dict[str, Any]) -> None:
         self.tensors = tensors
         self.config = config
-        self.quality = quality
-        above = (config.get("level_ratio_above", 1) - 1) * max(quality / 100 - 5, 0)
-        self.level = np.array([(quality / 100 - config["neutral_quality"] + above) * config["level_per_quality"]])
 
-    def decode_precision(self, latent: np.ndarray) -> tuple[Rows, Rows]:
+    def level(self, quality: int) -> np.ndarray:
+        """Return the level [1] of a quality in hundredths."""
+        above = (self.config.get("level_ratio_above", 1) - 1) * max(quality / 100 - 5, 0)
+        steps = quality / 100 - self.config["neutral_quality"] + above
+        return np.array([steps * self.config["level_per_quality"]])
+
+    def decode_precision(self, latent: np.ndarray, quality: int) -> tuple[Rows, Rows]:
         """Return step sizes [S, K'] and features [S, W] of one channel of a chunk, whose latent is [S/2, Z]."""
+        level = self.level(quality)
         knots = np.exp(4 * self.tensor("prior.log_step"))
-        i = min(self.quality // 100, 9)
-        f = self.quality / 100 - i
+        i = min(quality // 100, 9)
+        f = quality / 100 - i
         x = latent * (knots[i] * (1 - f) + knots[i + 1] * f)
-        h = self.linear("decoder.enter", x) + self.linear("decoder.enter_level", self.level)
+        h = self.linear("decoder.enter", x) + self.linear("decoder.enter_level", level)
         h = self.blocks("decoder.latent_blocks", self.config["decoder_blocks"], h)
         g = self.linear("decoder.unpair", h).reshape(2 * len(h), -1)
         features = self.blocks("decoder.segment_blocks", self.config["decoder_blocks"], g)
-        log_step = self.linear("decoder.leave", features) - self.config["step_per_level"] * self.level
+        log_step = self.linear("decoder.leave", features) - self.config["step_per_level"] * level
         return np.exp(np.clip(log_step, -10, 0)), features
 
-    def refine(self, symbols: np.ndarray, step: Rows, features: Rows) -> Rows:
-        """Return theta [S, K] of one channel from its symbols [S, K]."""
+    def refine(self, symbols: np.ndarray, level: Rows, step: Rows, features: Rows) -> Rows:
+        """Return theta [S, K] of one channel from its symbols [S, K] and the level [S, 1] of each segment."""
         num_weights, known = symbols.shape[1], self.config["num_weights"]
         y = np.pad(symbols, ((0, 0), (0, known - num_weights)))
         c = y * step
         a = np.sign(c) * (np.abs(c) + 1e-6) ** 0.4
         h = self.linear("refinement.enter", np.concatenate([np.tanh(y), a, features], axis=1))
-        h = h + self.linear("refinement.enter_level", self.level)
+        h = h + self.linear("refinement.enter_level", level)
         h = self.blocks("refinement.blocks", self.config["refine_blocks"], h)
         u, v = np.split(self.linear("refinement.leave", h), 2, axis=1)
         theta = (c * (1 + np.tanh(u) / 2) + step * v) / math.sqrt(480)
@@ -120,7 +123,7 @@ def render(file: "File", tensors: Mapping[str, np.ndarray], config: dict[str, An
     samples = np.zeros((header.num_channels, num_samples))
     grid = header.hop * rate
     bases: dict[Fraction, tuple[np.ndarray, np.ndarray]] = {}
-    for chunk, j, theta_j, theta_next in hops(file.chunks, Networks(tensors, config, header.quality)):
+    for chunk, j, theta_j, theta_next in hops(file.chunks, Networks(tensors, config), header.quality):
         inside = range(first_sample(j, grid), first_sample(j + 1, grid))
         if not inside:
             continue
@@ -162,22 +165,44 @@ def basis(t: np.ndarray, num_weights: int, grid: Fraction) -> np.ndarray:
     return np.cos(math.pi * t / 2)[:, None] * sines
 
 
-def hops(chunks: "list[Chunk]", networks: Networks) -> "Iterator[tuple[Chunk, int, np.ndarray, np.ndarray]]":
+def hops(
+    chunks: "list[Chunk]", networks: Networks, quality: int
+) -> "Iterator[tuple[Chunk, int, np.ndarray, np.ndarray]]":
     """Yield every hop j with the chunk that renders it and the theta [C, K] of the segments j and j + 1."""
-    precision = [[networks.decode_precision(latent) for latent in chunk.latent] for chunk in chunks]
+    decoded = [decode_channels(chunk, networks, quality) for chunk in chunks]
     for i, chunk in enumerate(chunks):
         around = range(max(i - 1, 0), min(i + 2, len(chunks)))
         theta = np.stack([
-            networks.refine(
-                np.concatenate([chunks[j].symbols[channel] for j in around]),
-                np.concatenate([precision[j][channel][0] for j in around]),
-                np.concatenate([precision[j][channel][1] for j in around]),
-            )
+            networks.refine(*map(np.concatenate, zip(*(decoded[j][channel] for j in around), strict=True)))
             for channel in range(len(chunk.symbols))
         ])  # fmt: skip
         first_around = chunks[around[0]].first_segment
+        for j in around:
+            start = chunks[j].first_segment - first_around
+            turn_back(theta[:, start : start + chunks[j].num_segments], chunks[j])
         for segment in range(chunk.first_segment, chunk.first_segment + chunk.num_segments):
             if segment > 0:
                 yield chunk, segment - 1, theta[:, segment - 1 - first_around], theta[:, segment - first_around]
         if chunk is chunks[-1]:
             yield chunk, segment, theta[:, segment - first_around], np.zeros_like(theta[:, 0])
+
+
+def decode_channels(chunk: "Chunk", networks: Networks, quality: int) -> list[tuple[Rows, Rows, Rows, Rows]]:
+    """Return what `Networks.refine` takes of each channel of a chunk."""
+    qualities = [quality] * len(chunk.symbols)
+    for pair, (_, reduction) in enumerate(chunk.rotations):
+        qualities[2 * pair + 1] = max(quality - 10 * reduction, 0)
+    channels = []
+    for latent, symbols, lowered in zip(chunk.latent, chunk.symbols, qualities, strict=True):
+        level = np.repeat(networks.level(lowered)[None], len(symbols), axis=0)
+        channels.append((symbols, level, *networks.decode_precision(latent, lowered)))
+    return channels
+
+
+def turn_back(theta: np.ndarray, chunk: "Chunk") -> None:
+    """Turn the theta [C, S, K] of a chunk's segments back in place."""
+    for pair, (angle, reduction) in enumerate(chunk.rotations):
+        b = math.pi / 256 * angle
+        first, second = theta[2 * pair].copy(), theta[2 * pair + 1] * (reduction != 255)
+        theta[2 * pair] = math.cos(b) * first - math.sin(b) * second
+        theta[2 * pair + 1] = math.cos(b) * second + math.sin(b) * first

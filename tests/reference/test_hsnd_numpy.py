@@ -20,7 +20,7 @@ from hscodec.codec.symbols import SymbolReader
 from hscodec.coding import by_context
 from hscodec.coding.frequencies import TABLE_NAMES, FrequencyTables
 from hscodec.coding.order import Order
-from hscodec.coding.payload import unpack
+from hscodec.coding.payload import ChunkSymbols, pack, unpack
 from hscodec.container import ChunkOrder, ContainerReader, ContainerWriter, FileHeader
 from hscodec.errors import FormatError, ModelError
 from hscodec.rates import HOP_SECONDS
@@ -46,11 +46,12 @@ def tables(tiny_model_path):
 
 @pytest.fixture
 def encode(tmp_path, tiny_model):
-    """Return a function that encodes noise and returns the file's bytes."""
+    """Return a function that encodes noise and returns the file's bytes; with a width of 0 all channels are alike."""
 
-    def encode_noise(seconds, *, rate, num_channels=1, quality=5.0):
+    def encode_noise(seconds, *, rate, num_channels=1, quality=5.0, width=1.0):
         swell = 0.1 + 0.4 * np.sin(np.arange(round(seconds * rate)) / 900)[:, None] ** 2
         noise = np.random.default_rng(7).uniform(-1, 1, (len(swell), num_channels))
+        noise = width * noise + (1 - width) * noise[:, :1]
         source, target = tmp_path / "in.wav", tmp_path / "out.hsnd"
         soundfile.write(source, noise * swell, rate)
         encode_file(source, target, model=tiny_model, quality=quality, device="cpu")
@@ -77,6 +78,7 @@ def assert_same(data, reference, tables, model):
     for theirs, ours in zip(file.chunks, chunks, strict=True):
         np.testing.assert_array_equal(theirs.latent, ours.latent)
         np.testing.assert_array_equal(theirs.symbols, ours.weights)
+        assert theirs.rotations == [tuple(pair) for pair in ours.rotations.tolist()]
     header = ContainerReader(io.BytesIO(data)).header
     for name in SAME_NAMES:
         assert getattr(file.header, name) == getattr(header, name)
@@ -105,11 +107,21 @@ def write(file, order, reference, tables, *, num_samples_known=True):
             num_segments=chunk.num_segments,
             order=ChunkOrder(order),
             symbol_digest=chunk.digest,
-            payload=reference.write_payload(chunk.latent, chunk.symbols, order, tables, file.header.quality),
+            payload=reference.write_rotated(
+                chunk.latent, chunk.symbols, chunk.rotations, order, tables, file.header.quality
+            ),
             last=chunk.is_last,
+            has_rotations=bool(chunk.rotations),
         )
     writer.close(num_samples=file.num_samples)
     return sink.getvalue()
+
+
+def silence(latent, symbols, rotations, reference):
+    """Set those channels to 0 of which nothing is stored."""
+    stored = reference.stored_channels(rotations, len(latent))
+    for values in (latent, symbols):
+        values[[channel for channel in range(len(values)) if channel not in stored]] = 0
 
 
 def test_nothing_of_hscodec_is_imported(reference):
@@ -139,6 +151,23 @@ def test_every_order(encode, reference, tables, tiny_model, order):
     assert [chunk.num_segments for chunk in again.chunks] == [250, 302]
     assert [chunk.order for chunk in again.chunks] == [order, order]
     assert [chunk.digest for chunk in again.chunks] == [chunk.digest for chunk in file.chunks]
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("num_channels", "width", "are_stored"),
+    [(2, 0.05, [True]), (2, 0, [False]), (3, 0.05, [True]), (5, 0.02, [True, True])],
+)
+def test_rotations_in_every_order(encode, reference, tables, tiny_model, order, num_channels, width, are_stored):
+    data = encode(0.3, rate=8000, num_channels=num_channels, quality=5.37, width=width)
+    file = reference.read_file(data, tables)
+    again = assert_same(write(file, order, reference, tables), reference, tables, tiny_model)
+    assert [chunk.order for chunk in again.chunks] == [order]
+    assert again.chunks[0].rotations == file.chunks[0].rotations
+    reductions = [reduction for _, reduction in file.chunks[0].rotations]
+    assert [reduction != 255 for reduction in reductions] == are_stored
+    assert min(reductions) > 0
+    assert again.chunks[0].digest == file.chunks[0].digest
 
 
 def test_a_length_that_was_left_open(encode, reference, tables, tiny_model):
@@ -181,18 +210,20 @@ def sealed(reference, tables, tiny_model):
     sink = io.BytesIO()
     writer = ContainerWriter(sink, header)
     spans = [(0, sink.tell() - 4)]
-    for order, num_segments in enumerate((4, 6, 4)):
+    for order, (num_segments, rotations) in enumerate(((4, []), (6, [(37, 12)]), (4, [(200, 255)]))):
         latent = np.round(random.laplace(0, 3, (2, num_segments // 2, 4))).astype(np.int32)
         symbols = np.round(random.laplace(0, 2, (2, num_segments, 20))).astype(np.int32)
         latent.flat[::5] *= 100
         symbols.flat[::7] *= 100
+        silence(latent, symbols, rotations, reference)
         start = sink.tell()
         writer.write_chunk(
             first_segment=writer.num_segments,
             num_segments=num_segments,
             order=ChunkOrder(order),
             symbol_digest=reference.symbol_digest(latent, symbols),
-            payload=reference.write_payload(latent, symbols, order, tables, 437),
+            payload=reference.write_rotated(latent, symbols, rotations, order, tables, 437),
+            has_rotations=bool(rotations),
         )
         spans.append((start, sink.tell() - 4))
     start = sink.tell()
@@ -273,6 +304,96 @@ def test_both_refuse_the_same_payloads(reference, tables, tiny_model, order, see
     if not changes:
         np.testing.assert_array_equal(read.latent, latent)
         np.testing.assert_array_equal(read.weights, symbols)
+
+
+# Rotations
+
+
+def read_rotated(payload, shape, order, reference, tables, quality):
+    """Return the rotations, latent and symbols that the second implementation reads."""
+    rotations, rest = reference.read_rotations(payload, shape[0])
+    return rotations, *reference.read_rotated(rest, rotations, shape, order, tables, quality)
+
+
+def unpack_rotated(payload, shape, order, model, quality):
+    """Return the symbols that hscodec reads."""
+    options = {"shape": shape, "frequencies": model.frequencies, "has_rotations": True}
+    return unpack(payload, Order(order), model.tables, quality, **options)
+
+
+ANGLES_AND_REDUCTIONS = st.tuples(EDGES | st.integers(0, 255), EDGES | st.integers(0, 110))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    rotations=st.lists(ANGLES_AND_REDUCTIONS, min_size=1, max_size=3).filter(lambda pairs: {*pairs} != {(0, 0)}),
+    unpaired=st.booleans(),
+    segments=st.integers(1, 5).map(lambda pairs: 2 * pairs),
+    quality=st.sampled_from([0, 49, 50, 1000]) | st.integers(0, 1000),
+    scale=st.sampled_from([0, 0.3, 2, 50, 3000]),
+    order=st.integers(0, 2),
+)
+def test_both_write_the_same_rotations(
+    reference, tables, tiny_model, rotations, unpaired, segments, quality, scale, order
+):
+    random, shape = np.random.default_rng(quality), (2 * len(rotations) + unpaired, segments, 12)
+    latent = np.round(random.laplace(0, 3, (shape[0], segments // 2, 4))).astype(np.int32)
+    symbols = np.round(random.laplace(0, scale, shape)).astype(np.int32)
+    silence(latent, symbols, rotations, reference)
+    ours = ChunkSymbols(latent, symbols, rotations=np.array(rotations, np.int32))
+    packed = pack(ours, tiny_model.tables, quality, frequencies=tiny_model.frequencies)
+    written = reference.write_rotated(latent, symbols, rotations, order, tables, quality)
+    for payload, stored in ((packed.payload, int(packed.order)), (written, order)):
+        expected = read_rotated(payload, shape, stored, reference, tables, quality)
+        read = unpack_rotated(payload, shape, stored, tiny_model, quality)
+        assert expected[0] == rotations == [tuple(pair) for pair in read.rotations.tolist()]
+        for theirs, our, original in zip(expected[1:], (read.latent, read.weights), (latent, symbols), strict=True):
+            np.testing.assert_array_equal(theirs, original)
+            np.testing.assert_array_equal(our, original)
+    if order == packed.order == reference.BY_CONTEXT:  # there is one encoding
+        assert written == packed.payload
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    num_channels=st.integers(1, 5),
+    stored=st.integers(1, 5),
+    begin=st.binary(max_size=6) | st.lists(st.sampled_from([0, 255]), max_size=6).map(bytes),
+    order=st.integers(0, 2),
+)
+def test_both_refuse_the_same_rotations(reference, tables, tiny_model, num_channels, stored, begin, order):
+    """What stands behind them is sometimes of another number of channels, or of another quality."""
+    random, shape = np.random.default_rng(stored), (num_channels, 4, 12)
+    latent = np.round(random.laplace(0, 3, (stored, 2, 4))).astype(np.int32)
+    symbols = np.round(random.laplace(0, 1, (stored, 4, 12))).astype(np.int32)
+    payload = begin + reference.write_payload(latent, symbols, order, tables, 437)
+    try:
+        expected = read_rotated(payload, shape, order, reference, tables, 437)
+    except reference.FormatError:
+        with pytest.raises(FormatError):
+            unpack_rotated(payload, shape, order, tiny_model, 437)
+        return
+    read = unpack_rotated(payload, shape, order, tiny_model, 437)
+    assert expected[0] == [tuple(pair) for pair in read.rotations.tolist()]
+    np.testing.assert_array_equal(read.latent, expected[1])
+    np.testing.assert_array_equal(read.weights, expected[2])
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("num_channels", "begin"),
+    [(1, b""), (2, b"\0\0"), (5, b"\0\0\0\0"), (2, b"\1\xff"), (3, b"\1\xff"), (4, b"\0\0\1\xff")],
+)
+def test_rotations_that_are_refused(reference, tables, tiny_model, order, num_channels, begin):
+    """Zeros, and those of reduction 255 in front of the symbols of all channels."""
+    random = np.random.default_rng(0)
+    latent = np.round(random.laplace(0, 3, (num_channels, 2, 4))).astype(np.int32)
+    symbols = np.round(random.laplace(0, 1, (num_channels, 4, 12))).astype(np.int32)
+    payload = begin + reference.write_payload(latent, symbols, order, tables, 437)
+    with pytest.raises(reference.FormatError, match="left|zero|content|runs" if any(begin) else "no pair"):
+        read_rotated(payload, (num_channels, 4, 12), order, reference, tables, 437)
+    with pytest.raises(FormatError, match="payload" if any(begin) else "announces rotations and has none"):
+        unpack_rotated(payload, (num_channels, 4, 12), order, tiny_model, 437)
 
 
 # Order by-context

@@ -68,24 +68,32 @@ def two_chunks(tmp_path_factory, tiny_model):
 
 @pytest.fixture
 def drawn(tmp_path, reference):
-    """Return a function that writes chunks of random symbols, mono, 7987 Hz: (path, number of samples)."""
+    """Return a function that writes chunks of random symbols, 7987 Hz: (path, number of samples).
 
-    def write(model, sizes):
+    It takes the angle and reduction of each pair of channels for each chunk, nothing for one that has none.
+    """
+
+    def write(model, sizes, num_channels=1, rotations=None):
         header = FileHeader(
-            sample_rate=7987, num_channels=1, num_samples=None, num_weights=159, quality=690, model_id=model.model_id
-        )
+            sample_rate=7987, num_channels=num_channels, num_samples=None, num_weights=159, quality=690,
+            model_id=model.model_id,
+        )  # fmt: skip
         random, tensors = np.random.default_rng(0), load_file(model.path)
         num_samples = header.max_num_samples(sum(sizes))
         with open(tmp_path / "drawn.hsnd", "wb") as sink, ContainerWriter(sink, header) as writer:
-            for size in sizes:
-                latent = random.laplace(0, 2, (1, size // 2, 4)).round().astype(np.int32)
-                symbols = random.laplace(0, 1, (1, size, 159)).round().astype(np.int32)
+            for size, pairs in zip(sizes, rotations or [[]] * len(sizes), strict=True):
+                latent = random.laplace(0, 2, (num_channels, size // 2, 4)).round().astype(np.int32)
+                symbols = random.laplace(0, 1, (num_channels, size, 159)).round().astype(np.int32)
+                stored = reference.stored_channels(pairs, num_channels)
+                for values in (latent, symbols):
+                    values[[channel for channel in range(num_channels) if channel not in stored]] = 0
                 writer.write_chunk(
                     first_segment=writer.num_segments,
                     num_segments=size,
                     order=ChunkOrder.PLAIN,
                     symbol_digest=reference.symbol_digest(latent, symbols),
-                    payload=reference.write_payload(latent, symbols, reference.PLAIN, tensors, header.quality),
+                    payload=reference.write_rotated(latent, symbols, pairs, reference.PLAIN, tensors, header.quality),
+                    has_rotations=bool(pairs),
                 )
             writer.close(num_samples=num_samples)
         return tmp_path / "drawn.hsnd", num_samples
@@ -122,7 +130,7 @@ def test_attacks_at_any_rate(tmp_path, reference, tiny_model, assert_same_sound,
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.hsnd") if path.stem != "empty"))
 def test_golden_files(assert_same_sound, name):
-    tiny = GOLDEN / ("tiny-context.safetensors" if name.startswith("context") else "tiny.safetensors")
+    tiny = GOLDEN / ("tiny-context.safetensors" if name.startswith(("context", "rotated")) else "tiny.safetensors")
     assert_same_sound(GOLDEN / f"{name}.hsnd", load_model("hsc-1" if name == "speech" else tiny))
 
 
@@ -131,6 +139,37 @@ def test_chunks_shorter_than_the_context_of_refinement(drawn, tiny_model, assert
     path, num_samples = drawn(tiny_model, (2, 2, 4, 2, 8, 2, 2))
     assert num_samples / 7987 > 21 / 50  # the last hop is begun, if only by the rounding of a length
     assert_same_sound(path, tiny_model, rate)
+
+
+ROTATIONS = {
+    1: [[]] * 8,
+    2: [[(37, 12)], [], [(64, 255)], [(200, 254)], [(128, 0)], [], [(0, 255)], [(255, 30)]],
+    3: [[], [(1, 1)], [], [(64, 255)], [(64, 255)], [(100, 69)], [(90, 70)], []],
+    5: [[(37, 12), (0, 0)], [(0, 0), (64, 255)], [], [(9, 255), (9, 255)], [], [], [(50, 3), (250, 40)], []],
+}
+"""Of chunks that are shorter than the context of refinement, have its length, and are decoded in slices."""
+
+
+@pytest.mark.parametrize("rate", [7987, 8000])
+@pytest.mark.parametrize("num_channels", ROTATIONS)
+def test_rotations_differ_from_chunk_to_chunk(drawn, tiny_model, assert_same_sound, num_channels, rate):
+    path, _ = drawn(tiny_model, (6, 2, 4, 2, 30, 260, 8, 2), num_channels, ROTATIONS[num_channels])
+    assert_same_sound(path, tiny_model, rate)
+
+
+@pytest.mark.parametrize("width", [0.0, 0.02])
+def test_rotations_that_the_encoder_chose(tmp_path, reference, tiny_model, assert_same_sound, width):
+    """The first five seconds are noise of three sources, the others are nearly one sound, or wholly."""
+    noise = np.random.default_rng(3).uniform(-0.5, 0.5, (120_000, 3))
+    noise[40_000:] = noise[40_000:, :1] * [1, 0.6, 0] + width * noise[40_000:]
+    soundfile.write(tmp_path / "in.wav", noise, 8000, subtype="FLOAT")
+    encode_file(tmp_path / "in.wav", tmp_path / "out.hsnd", model=tiny_model, quality=5, device="cpu")
+    chunks = reference.read_file((tmp_path / "out.hsnd").read_bytes(), load_file(tiny_model.path)).chunks
+    assert [len(chunk.rotations) for chunk in chunks] == [0, 1, 1]
+    ((angle, reduction),) = chunks[2].rotations
+    assert angle in (43, 44)  # arctan(0.6)
+    assert reduction == 255 if width == 0 else 1 <= reduction <= 50
+    assert_same_sound(tmp_path / "out.hsnd", tiny_model)
 
 
 def test_small_amplitudes(tmp_path, drawn, assert_same_sound):
@@ -150,7 +189,7 @@ def test_the_level_rises_faster_above_quality_5(sound, quality):
     assert config.level_ratio_above == 1.6
     for ratio in ({}, {"level_ratio_above": 1.6}):
         above = {key: value for key, value in config.to_mapping().items() if key != "level_ratio_above"} | ratio
-        (level,) = sound.Networks(tensors, above, round(100 * quality)).level
+        (level,) = sound.Networks(tensors, above).level(round(100 * quality))
         assert level == pytest.approx(dataclasses.replace(config, **{"level_ratio_above": 1.0} | ratio).level(quality))
 
 
