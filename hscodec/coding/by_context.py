@@ -124,8 +124,8 @@ def walk(
     # One latent channel after the other, each with all channels of sound: [Z, C, S/2].
     ordered = residuals.transpose(2, 0, 1)
     knots = (np.broadcast_to(quality_hundredths, residuals.shape[:1]) + 50) // 100
-    rows = (len(ordered) * knots + np.arange(len(ordered))[:, None])[..., None].astype(np.uint16)
-    rows = np.broadcast_to(rows, ordered.shape)
+    rows = len(ordered) * knots + np.arange(len(ordered))[:, None]
+    rows = np.broadcast_to(rows[..., None], ordered.shape)
     magnitudes = _code_magnitudes(coder, frequencies.latent_model, rows, _magnitudes(ordered))
     residuals = _code_signs(coder, magnitudes, ordered).transpose(1, 2, 0)
     latent = latent_from_residuals(residuals, tables.prediction)
@@ -136,7 +136,7 @@ def walk(
     for index, grid in enumerate(PASSES):
         chosen = on_grid(grid)
         contexts = neighbourhood.contexts(grid, frequencies.edges[index])
-        rows = (contexts * NUM_FINE_CLASSES + fine_classes[chosen]).astype(np.uint16)
+        rows = (contexts * NUM_FINE_CLASSES + fine_classes[chosen]).astype(np.uint16)  # fast to sort
         models = partial(frequencies.weight_model, index)
         magnitudes[chosen] = _code_magnitudes(coder, models, rows, magnitudes[chosen])
         neighbourhood.show(grid, magnitudes[chosen])
@@ -153,7 +153,7 @@ def _code_magnitudes(
     """Code magnitudes, those of one row of a table of frequencies after those of another.
 
     Shape:
-        rows: any, uint16: the number of each symbol's row
+        rows: any, the number of each symbol's row
         magnitudes: the same, uint32
         returns: the same
     """
