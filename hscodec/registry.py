@@ -227,8 +227,8 @@ def _config(values: dict[str, Any], name: str) -> HypernetworkConfig:
     """Return the configuration of a model. It must be complete: later versions may have other defaults."""
     if isinstance(values, dict):
         values = _BEFORE_THERE_WAS | values
-    if isinstance(values, dict) and (missing := {field.name for field in fields(HypernetworkConfig)} - values.keys()):
-        raise ConfigError(f"{name}: hypernetwork.{min(missing)} is missing")
+        if missing := {field.name for field in fields(HypernetworkConfig)} - values.keys():
+            raise ConfigError(f"{name}: hypernetwork.{min(missing)} is missing")
     return from_mapping(HypernetworkConfig, values, name)
 
 

@@ -157,7 +157,7 @@ class Encoder:
         rotations = choose_rotations(theta, self.model.config, self.quality_hundredths)
         theta = rotated(theta, chunk_angles(rotations, *theta.shape[:2]).to(theta))
         qualities = channel_qualities(rotations, self.quality_hundredths, len(theta))
-        quality = torch.from_numpy(qualities / 100).to(theta)
+        quality = torch.from_numpy((qualities / 100).astype(np.float32)).to(theta.device)
         latent = self.network.encode_latent(theta, quality)
         precision = self.network.decode_precision(latent, quality)
         weights = self.network.quantize(theta[..., : self.num_weights], precision)

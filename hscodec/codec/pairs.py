@@ -71,5 +71,5 @@ def _by_band(products: torch.Tensor) -> torch.Tensor:
     """Return sums [B] of [S, K] over all segments and over bands that widen with frequency."""
     num_weights = products.shape[-1]
     edges = np.unique(np.round(np.geomspace(_FIRST_BAND, num_weights, _NUM_BANDS)).astype(int))
-    sums = products.double().sum(0).cumsum(0)
+    sums = products.cpu().double().sum(0).cumsum(0)  # not every device has double precision
     return torch.diff(sums[torch.from_numpy(edges - 1)], prepend=sums.new_zeros(1))

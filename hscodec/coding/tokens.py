@@ -13,7 +13,6 @@ ESCAPE_MAGNITUDE = 2**_ESCAPE_BITS
 """The least magnitude that is written out."""
 ESCAPE_TOKEN = _NUM_DIRECT + 4 * (_ESCAPE_BITS - _DIRECT_BITS)
 NUM_TOKENS = ESCAPE_TOKEN + 1
-MAX_RAW_BITS = _ESCAPE_BITS - 3
 
 _TOKENS = np.arange(NUM_TOKENS)
 _BITS = np.where(_TOKENS < _NUM_DIRECT, 0, (_TOKENS - _NUM_DIRECT) // 4 + 1)

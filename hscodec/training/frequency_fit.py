@@ -12,11 +12,10 @@ from hscodec.coding.frequencies import FREQUENCY_BITS, FrequencyTables
 from hscodec.coding.order import NUM_FINE_CLASSES
 from hscodec.coding.tokens import NUM_TOKENS
 from hscodec.hypernet.scale import MAX_LOG_SCALE, MIN_LOG_SCALE
-from hscodec.inr.lapped import LappedSiren
 from hscodec.model import Hypernetwork
-from hscodec.training.data import SAMPLE_RATE, Batch
+from hscodec.training.coded import coded_crops
+from hscodec.training.data import Batch
 
-_SAMPLES_PER_HOP = SAMPLE_RATE // 50
 _UNIT = 256
 _SCALE_FLOOR = 0.2
 _EDGES = (0.0, 0.05, 0.1, 0.16, 0.23, 0.31, 0.41, 0.53, 0.7, 0.95, 1.4)
@@ -108,19 +107,11 @@ def fit_frequencies(
     return counts.frequencies()
 
 
-@torch.inference_mode()
 def _symbols(network: Hypernetwork, batch: Batch, qualities: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield latent [1, S/2, Z] and weight symbols [1, S, K] of each item."""
-    device = next(network.parameters()).device
-    theta = LappedSiren(network.config.num_weights).analyze(
-        torch.from_numpy(batch.samples).to(device), _SAMPLES_PER_HOP
-    )
+    quality = torch.from_numpy((qualities / 100).astype(np.float32)).to(next(network.parameters()).device)
+    latent, symbols, _ = (coded.cpu().numpy() for coded in coded_crops(network, batch, quality))
     for item, count in enumerate(batch.num_weights.tolist()):
-        theta[item, :, count:] = 0
         # Half of the items as files of their own rate, half as files of 48 kHz that hold nothing above.
         num_weights = count if item % 2 else network.config.num_weights
-        quality = qualities[item] / 100
-        latent = network.encode_latent(theta[item : item + 1], quality)
-        precision = network.decode_precision(latent, quality)
-        weights = network.quantize(theta[item : item + 1, :, :num_weights], precision)
-        yield latent.cpu().numpy(), weights.cpu().numpy()
+        yield latent[item : item + 1], symbols[item : item + 1, :, :num_weights]

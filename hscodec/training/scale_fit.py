@@ -10,12 +10,10 @@ import torch
 from torch import nn
 
 from hscodec.hypernet.likelihood import symbol_bits
-from hscodec.inr.lapped import LappedSiren
 from hscodec.model import CODING_DEAD_ZONE, Hypernetwork
-from hscodec.training.data import SAMPLE_RATE, Batch
+from hscodec.training.coded import coded_crops
+from hscodec.training.data import Batch
 from hscodec.training.schedule import learning_rate
-
-_SAMPLES_PER_HOP = SAMPLE_RATE // 50
 
 
 def fit_scale_network(
@@ -52,16 +50,9 @@ def fit_scale_network(
 
 def _rates_kbps(network: Hypernetwork, batch: Batch) -> torch.Tensor:
     """Return the ideal rate [B] of weight symbols at random qualities; only `network.scale` has a gradient."""
-    device = next(network.parameters()).device
+    quality = torch.rand(len(batch.samples), device=next(network.parameters()).device) * 10
+    latent, symbols, mask = coded_crops(network, batch, quality)
     with torch.no_grad():
-        quality = torch.rand(len(batch.samples), device=device) * 10
-        theta = LappedSiren(network.config.num_weights).analyze(
-            torch.from_numpy(batch.samples).to(device), _SAMPLES_PER_HOP
-        )
-        counts = torch.from_numpy(batch.num_weights).to(device)
-        mask = (torch.arange(theta.shape[-1], device=device) < counts[:, None])[:, None, :].float()
-        latent = network.encode_latent(theta * mask, quality)
-        symbols = network.quantize(theta * mask, network.decode_precision(latent, quality)).to(theta.dtype)
         dequantized = latent * network.prior.step(quality)
-    bits = symbol_bits(symbols, network.scale(dequantized, quality), CODING_DEAD_ZONE) * mask
-    return bits.sum((1, 2)) / (theta.shape[1] / 50) / 1000 + 1e-3
+    bits = symbol_bits(symbols.to(mask.dtype), network.scale(dequantized, quality), CODING_DEAD_ZONE) * mask
+    return bits.sum((1, 2)) / (symbols.shape[1] / 50) / 1000 + 1e-3

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from hscodec.coding.tokens import (
     ESCAPE_MAGNITUDE,
     ESCAPE_TOKEN,
-    MAX_RAW_BITS,
     NUM_TOKENS,
     lowest_magnitudes,
     raw_bits,
@@ -72,7 +71,7 @@ def test_every_token_stands_for_its_lowest_magnitude():
 
 def test_sizes():
     assert NUM_TOKENS == ESCAPE_TOKEN + 1 == 61
-    assert raw_bits(np.arange(NUM_TOKENS)).max() == MAX_RAW_BITS == 13
+    assert raw_bits(np.arange(NUM_TOKENS)).max() == 13
     assert tokens_of(np.array([ESCAPE_MAGNITUDE - 1, ESCAPE_MAGNITUDE, 2**31], np.uint32)).tolist() == [59, 60, 60]
 
 
