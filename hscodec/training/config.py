@@ -84,6 +84,8 @@ class LossConfig:
         rate_slope_above: The same above quality 5.
         disturbance: Weight of the disturbance of wideband PESQ.
         neurogram: Weight of the dissimilarity of neurograms, as in ViSQOL.
+        neurogram_by_score: Share of that weight, in ViSQOL's audio mode, that bands get by what they count in its
+            score, which is most above 7 kHz; the rest they get evenly.
         resolutions_per_step: STFT resolutions drawn at random for a step.
     """
 
@@ -98,6 +100,7 @@ class LossConfig:
     rate_slope_above: float = 1.2
     disturbance: float = 0.0
     neurogram: float = 0.0
+    neurogram_by_score: float = 0.0
     resolutions_per_step: int = 2
 
     def __post_init__(self) -> None:
@@ -105,6 +108,8 @@ class LossConfig:
             raise ConfigError("loss.resolutions_per_step must be at least 1")
         if min(self.log_floor, self.waveform_floor) <= 0:
             raise ConfigError("loss: log_floor and waveform_floor must be greater than 0")
+        if not 0 <= self.neurogram_by_score <= 1:
+            raise ConfigError("loss.neurogram_by_score must be between 0 and 1")
 
 
 @dataclass(frozen=True)

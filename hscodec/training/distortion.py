@@ -12,6 +12,7 @@ from hscodec.training.neurogram import (
     SPEECH_BANDS,
     SPEECH_TOP_HZ,
     NeurogramDissimilarity,
+    audio_band_weights,
     frame_power,
 )
 
@@ -38,9 +39,12 @@ class Distortion(nn.Module):
         self.sample_rate = sample_rate
         self.spectral = MelStftLoss(sample_rate, linear_weight=config.linear, log_floor=config.log_floor)
         self.disturbance = PerceptualDisturbance(sample_rate)
-        self.speech_neurogram, self.audio_neurogram = (
-            NeurogramDissimilarity(sample_rate, num_bands=bands, top_hz=min(top_hz, sample_rate / 2))
-            for bands, top_hz in ((SPEECH_BANDS, SPEECH_TOP_HZ), (AUDIO_BANDS, AUDIO_TOP_HZ))
+        self.speech_neurogram = NeurogramDissimilarity(sample_rate, num_bands=SPEECH_BANDS, top_hz=SPEECH_TOP_HZ)
+        self.audio_neurogram = NeurogramDissimilarity(
+            sample_rate,
+            num_bands=AUDIO_BANDS,
+            top_hz=min(AUDIO_TOP_HZ, sample_rate / 2),
+            band_weights=audio_band_weights(config.neurogram_by_score),
         )
 
     def forward(

@@ -1,10 +1,19 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
 import torch
 
 from hscodec.audio.resample import resample
-from hscodec.training.neurogram import NeurogramDissimilarity, band_centres_hz, frame_power
+from hscodec.training.neurogram import (
+    AUDIO_BANDS,
+    AUDIO_SCORE_PER_BAND,
+    NeurogramDissimilarity,
+    audio_band_weights,
+    band_centres_hz,
+    frame_power,
+)
 
 RATE = 16_000
 
@@ -73,3 +82,33 @@ def test_gradients_are_finite_even_in_silence(sentence, dissimilarity):
             estimate.requires_grad_(True)
             dissimilarity(power(reference), power(estimate)).sum().backward()
             assert estimate.grad.isfinite().all()
+
+
+def test_the_score_per_band_is_the_gradient_of_visqols_mapping():
+    quality_mapper = pytest.importorskip("visqol.quality_mapper")
+    (model,) = Path(quality_mapper.__file__).parent.glob("model/*svr*.txt")
+    mapper = quality_mapper.SvrSimilarityToQualityMapper(str(model))
+    mapper.init()
+    similar = np.full(AUDIO_BANDS, 0.95)
+    drop = 0.02 * np.eye(AUDIO_BANDS)
+    gradient = [(mapper.predict_quality(similar + one) - mapper.predict_quality(similar - one)) / 0.04 for one in drop]
+    np.testing.assert_allclose(AUDIO_SCORE_PER_BAND, gradient, atol=0.015)
+
+
+def test_weights_of_bands_go_from_even_to_those_of_the_score():
+    for share in (0.0, 0.3, 1.0):
+        assert audio_band_weights(share).sum().item() == pytest.approx(1)
+    assert audio_band_weights(0.0).unique().tolist() == [1 / AUDIO_BANDS]
+    assert audio_band_weights(1.0)[-8:].sum() > 0.8
+
+
+def test_an_error_counts_as_much_as_its_band(sentence):
+    """A tone of 440 Hz in place of silence is an error in the lower bands alone."""
+    tone = 0.1 * torch.sin(2 * torch.pi * 440 / RATE * torch.arange(sentence.shape[1]))[None]
+    low = torch.arange(21) < 10
+    on_low, on_high = (
+        NeurogramDissimilarity(RATE, num_bands=21, top_hz=8000.0, band_weights=chosen / chosen.sum())
+        for chosen in (low.float(), (~low).float())
+    )
+    pair = power(sentence), power(sentence + tone)
+    assert on_low(*pair).item() > 5 * on_high(*pair).item()
