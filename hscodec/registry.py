@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # torch is loaded only when a network is asked for
 
     from hscodec.model import Hypernetwork
 
-TUNED_MODELS = {"ear": "hsc-4", "fidelity": "hsc-4-fidelity"}
+TUNED_MODELS = {"ear": "hsc-5", "fidelity": "hsc-4-fidelity"}
 """Models by what they are tuned for: what is heard, or the waveform."""
 DEFAULT_MODEL = TUNED_MODELS["ear"]
 MODEL_ID_BYTES = 16
