@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 
 from benchmarks.contenders import Samples
-from hscodec.metrics import perceptual, spectral, waveform
+from hscodec.metrics.comparison import METRICS as MEASURES
+from hscodec.metrics.comparison import Pair
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ METRICS = {
     "psnr": Metric("PSNR (dB)", 1),
     "lsd": Metric("LSD (decades)", 3, higher_is_better=False),
     "visqol": Metric("ViSQOL (MOS)", 2),
+    "cdpam": Metric("CDPAM", 3, higher_is_better=False),
 }
 
 
@@ -61,21 +63,8 @@ def score(name: str, reference: Samples, degraded: Samples, sample_rate: int, *,
 
 def _channel_score(name: str, reference: Samples, degraded: Samples, sample_rate: int, *, kind: str) -> float:
     """Return one metric of one channel, [T], `nan` where it is not defined."""
-    match name:
-        case "pesq":
-            return perceptual.pesq_wb(reference, degraded, sample_rate)
-        case "stoi":
-            return perceptual.stoi(reference, degraded, sample_rate)
-        case "si_sdr":
-            return waveform.si_sdr_db(reference, degraded)
-        case "snr":
-            return waveform.snr_db(reference, degraded)
-        case "psnr":
-            return waveform.psnr_db(reference, degraded)
-        case "lsd":
-            return spectral.log_spectral_distance(reference, degraded, sample_rate)
-        case "visqol":
-            mode = "speech" if kind == "speech" else "audio"
-            return perceptual.visqol(reference, degraded, sample_rate, mode=mode)
-        case _:
-            raise ValueError(f"unknown metric {name!r}; there are {', '.join(METRICS)}")
+    if name not in METRICS:
+        raise ValueError(f"unknown metric {name!r}; there are {', '.join(METRICS)}")
+    if name == "visqol" and kind != "speech":
+        name = "visqol_audio"
+    return MEASURES[name].measure(Pair(reference, degraded, sample_rate, device="cpu"))

@@ -1,13 +1,13 @@
-"""What the user sees on standard error: messages, log lines and progress bars. Only this module knows rich.
+"""What the user sees: messages, log lines and progress bars on standard error, tables. Only this module knows rich.
 
-rich is imported when the first bar is drawn, so commands that end quickly never load it.
+rich is imported when the first bar or table is drawn on a terminal, so commands that end quickly never load it.
 """
 
 import contextlib
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,41 @@ def speed(duration_s: float, elapsed_s: float) -> str:
     """Return how long the sound is and how fast it was handled, for a summary line."""
     times = duration_s / max(elapsed_s, 1e-3)
     return f"{duration_s:.2f} s of sound in {elapsed_s:.2f} s ({times:.1f}x real time)"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Collection[int] = ()) -> None:
+    """Print a table on standard output: ruled on a terminal, elsewhere nothing but aligned columns.
+
+    Args:
+        columns: What stands above each.
+        rows: A cell for every column.
+        numbers: Which columns, from 0, are aligned to the right.
+    """
+    if sys.stdout.isatty():
+        _ruled_table(columns, rows, numbers)
+        return
+    lines = [[printable(cell) for cell in row] for row in (columns, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (
+            cell.rjust(width) if place in numbers else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        click.echo("  ".join(cells).rstrip())
+
+
+def _ruled_table(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Collection[int]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=SIMPLE_HEAD)
+    for place, column in enumerate(columns):
+        drawn.add_column(Text(printable(column)), justify="right" if place in numbers else "left", no_wrap=True)
+    for row in rows:
+        drawn.add_row(*(Text(printable(cell)) for cell in row))
+    Console().print(drawn)
 
 
 @contextlib.contextmanager

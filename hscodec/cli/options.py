@@ -44,6 +44,28 @@ class Time(click.ParamType):
         return Fraction(3600 * hours + 60 * minutes + seconds)
 
 
+class Words(click.ParamType):
+    """A comma-separated list of words, each out of a few; kept as a tuple, in the order given, each once.
+
+    Args:
+        words: What there is to choose from.
+    """
+
+    name = "list"
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self._words = words
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Return the words, or fail with those that are not among them."""
+        if isinstance(value, tuple):
+            return value
+        chosen = tuple(dict.fromkeys(part.strip() for part in str(value).split(",")))
+        if unknown := [word for word in chosen if word not in self._words]:
+            self.fail(f"{', '.join(map(repr, unknown))} not among {', '.join(self._words)}.", param, ctx)
+        return chosen
+
+
 def in_and_out(command: _CommandT) -> _CommandT:
     """Add `IN [OUT]` and what goes with every conversion: `-o`, `--device`, `-f`, `-q`."""
     for decorate in (

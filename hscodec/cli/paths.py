@@ -82,7 +82,7 @@ def is_pipe(source: Path) -> bool:
 
 
 @contextlib.contextmanager
-def readable(source: Path, *, quiet: bool = True) -> Iterator[Path]:
+def readable(source: Path, *, quiet: bool = True, names_file: bool = True) -> Iterator[Path]:
     """Yield a path that holds the input; what comes through a pipe is copied to a temporary file first.
 
     Errors that the block raises then name the input as the user did.
@@ -90,6 +90,8 @@ def readable(source: Path, *, quiet: bool = True) -> Iterator[Path]:
     Args:
         source: The input.
         quiet: Show no progress while copying.
+        names_file: Whether errors of the format, which name no file, get the name put in front. Not where the block
+            reads other files as well, and names them itself.
     """
     with contextlib.ExitStack() as stack:
         path = source
@@ -97,7 +99,7 @@ def readable(source: Path, *, quiet: bool = True) -> Iterator[Path]:
             path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hscodec-")), "input")
             pipe = sys.stdin.buffer if source == STREAM else stack.enter_context(source.open("rb"))
             _copy(pipe, path, quiet=quiet)
-        with _naming(path, label(source)):
+        with _naming(path, label(source), names_file=names_file):
             yield path
 
 
@@ -109,14 +111,14 @@ def stdin() -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def _naming(path: Path | None, name: str) -> Iterator[None]:
+def _naming(path: Path | None, name: str, *, names_file: bool = True) -> Iterator[None]:
     """Put the name of the input in place of its path into errors that the block raises."""
     try:
         yield
     except HscodecError as error:
         message = str(error) if path is None else str(error).replace(str(path), name)
         # The container reads streams, which have no name.
-        if isinstance(error, FormatError) and name not in message:
+        if names_file and isinstance(error, FormatError) and name not in message:
             message = f"{name}: {message}"
         raise type(error)(message) from error
 

@@ -9,6 +9,7 @@ from hscodec.metrics.waveform import checked_pair
 _REFERENCE_RATE_HZ = 44_100
 _WINDOW_SAMPLES = 2048  # at 44.1 kHz, that is 1024 at HyperSound's 22,050 Hz
 _WINDOWS_PER_SECOND = 100
+_BLOCK_WINDOWS = 1024  # spectra in memory at a time, whatever the length
 _ROUNDING_NOISE = 2.0**-30 / 12  # variance of rounding to 16 bits, full scale 1.0
 
 
@@ -41,17 +42,27 @@ def log_spectral_distance(reference: ArrayLike, degraded: ArrayLike, sample_rate
     """
     if sample_rate < _WINDOWS_PER_SECOND:
         raise ValueError(f"a sample rate of at least {_WINDOWS_PER_SECOND} Hz is needed, not {sample_rate}")
-    original, decoded = checked_pair(reference, degraded)
-    difference = _log_power(original, sample_rate) - _log_power(decoded, sample_rate)
-    return float(np.mean(np.sqrt(np.mean(difference**2, axis=-1))))
+    pair = checked_pair(reference, degraded)
+    first, second = (_windows(signal, sample_rate) for signal in pair)
+    distances = np.empty(len(first))
+    for start in range(0, len(first), _BLOCK_WINDOWS):
+        block = slice(start, start + _BLOCK_WINDOWS)
+        difference = _log_power(first[block]) - _log_power(second[block])
+        distances[block] = np.sqrt(np.mean(difference**2, axis=-1))
+    return float(distances.mean())
 
 
-def _log_power(signal: NDArray[np.float64], sample_rate: int) -> NDArray[np.float64]:
-    """Return the log10 power spectra of all windows, [windows, bins]."""
+def _windows(signal: NDArray[np.float64], sample_rate: int) -> NDArray[np.float64]:
+    """Return all stretches of a signal that are transformed, [windows, T], as a view."""
     window_samples = sample_rate * _WINDOW_SAMPLES // _REFERENCE_RATE_HZ
     hop_samples = sample_rate // _WINDOWS_PER_SECOND
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window_samples) / window_samples)
     padded = np.pad(signal, window_samples // 2 + window_samples % 2)
-    windows = sliding_window_view(padded, window_samples)[::hop_samples]
-    power = np.abs(np.fft.rfft(windows * window)) ** 2
-    return np.log10(np.maximum(power, _ROUNDING_NOISE * float(window @ window)))
+    return sliding_window_view(padded, window_samples)[::hop_samples]
+
+
+def _log_power(windows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the log10 power spectra of windows, [windows, bins]."""
+    window_samples = windows.shape[1]
+    taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window_samples) / window_samples)
+    power = np.abs(np.fft.rfft(windows * taper)) ** 2
+    return np.log10(np.maximum(power, _ROUNDING_NOISE * float(taper @ taper)))

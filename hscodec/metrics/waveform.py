@@ -7,6 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from hscodec.errors import AudioError
 
+_SI_SNR_OFFSET = 2.0**-23  # the resolution of float32
+
 
 def checked_pair(reference: ArrayLike, degraded: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return both signals as float64, or refuse a pair that cannot be compared sample by sample.
@@ -142,6 +144,33 @@ def si_sdr_db(reference: ArrayLike, degraded: ArrayLike) -> float:
     if not target.any():
         return -math.inf
     return _ratio_db(_energy(target), _energy(decoded - target))
+
+
+def si_snr_db(reference: ArrayLike, degraded: ArrayLike) -> float:
+    """Return the scale-invariant signal-to-noise ratio (SI-SNR) as HyperSound (arXiv 2302.04959) measures it, in dB.
+
+    It is the ratio of `si_sdr_db`, means removed, with e = 2^-23 added to every energy: a = (<x, y> + e) / (|x|^2 + e)
+    and 10 log10((|a x|^2 + e) / (|y - a x|^2 + e)), as the authors' package torchmetrics has it in float32. Where both
+    energies are far above e the two are the same number. They differ for identical signals and for silence, where this
+    one stays finite, so that a mean over clips exists; but there it says how loud the clip is, not how good the copy.
+
+    Args:
+        reference: The original x, full scale 1.0.
+        degraded: The decoded signal y.
+
+    Shape:
+        reference, degraded: [T]
+
+    Returns:
+        The ratio: 10 log10(|x|^2) + 69.2 for identical signals, 0 for two silent ones.
+
+    Raises:
+        AudioError: The signals cannot be compared (see `checked_pair`).
+    """
+    original, decoded = checked_pair(reference, degraded)
+    original, decoded = original - original.mean(), decoded - decoded.mean()
+    target = original * ((float(original @ decoded) + _SI_SNR_OFFSET) / (_energy(original) + _SI_SNR_OFFSET))
+    return _ratio_db(_energy(target) + _SI_SNR_OFFSET, _energy(decoded - target) + _SI_SNR_OFFSET)
 
 
 def _energy(signal: NDArray[np.float64]) -> float:

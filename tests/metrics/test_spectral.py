@@ -3,6 +3,7 @@ import pytest
 import soxr
 
 from hscodec.errors import AudioError
+from hscodec.metrics import spectral
 from hscodec.metrics.spectral import log_spectral_distance
 
 
@@ -65,6 +66,13 @@ def test_it_grows_with_the_noise():
 @pytest.mark.parametrize("num_samples", [1, 2, 100, 1023, 1024])
 def test_signals_shorter_than_a_window_are_measured(num_samples):
     assert log_spectral_distance(noise(10, num_samples), 2 * noise(10, num_samples), 22_050) > 0.3
+
+
+@pytest.mark.parametrize("windows", [1, 7, 100, 101])
+def test_long_signals_are_measured_in_blocks(windows, monkeypatch):
+    whole = log_spectral_distance(noise(11), noise(12), 22_050)
+    monkeypatch.setattr(spectral, "_BLOCK_WINDOWS", windows)
+    assert log_spectral_distance(noise(11), noise(12), 22_050) == pytest.approx(whole, rel=1e-12)
 
 
 def test_what_cannot_be_measured_is_refused():

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hscodec.errors import AudioError
-from hscodec.metrics.waveform import l1, mse, psnr_db, si_sdr_db, snr_db
+from hscodec.metrics.waveform import l1, mse, psnr_db, si_sdr_db, si_snr_db, snr_db
 
-METRICS = (mse, l1, snr_db, psnr_db, si_sdr_db)
+METRICS = (mse, l1, snr_db, psnr_db, si_sdr_db, si_snr_db)
 
 
 def noise(seed, size=4000, level=0.1):
@@ -81,6 +81,22 @@ def test_si_sdr_ignores_gain_and_offset_where_snr_does_not(signal, gain, offset)
     degraded = signal + noise(5, level=0.01)
     assert si_sdr_db(signal, gain * degraded + offset) == pytest.approx(si_sdr_db(signal, degraded))
     assert snr_db(signal, gain * degraded + offset) < snr_db(signal, degraded) - 5
+
+
+@pytest.mark.parametrize(("gain", "offset", "noise_db"), [(1.0, 0.0, 0), (0.5, 0.1, 20), (-2.0, -0.3, 60)])
+def test_si_snr_is_si_sdr_where_there_is_sound(signal, gain, offset, noise_db):
+    degraded = gain * (signal + orthogonal_to(signal, 4) * 10 ** (-noise_db / 20)) + offset
+    assert si_snr_db(signal, degraded) == pytest.approx(noise_db, abs=0.02)
+    assert si_snr_db(signal, degraded) == pytest.approx(si_sdr_db(signal, degraded), abs=0.02)
+
+
+def test_si_snr_is_what_float32_leaves_of_it_for_identical_signals_and_silence(signal):
+    offset, energy = 2.0**-23, float(signal @ signal)
+    silence = np.zeros_like(signal)
+    assert si_snr_db(signal, signal) == pytest.approx(10 * math.log10((energy + offset) / offset))
+    assert si_snr_db(silence, silence) == 0
+    assert si_snr_db(silence, signal) == pytest.approx(10 * math.log10(offset / (energy + offset)))
+    assert si_snr_db(signal, silence) == pytest.approx(0, abs=1e-6)
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.01, 100))
