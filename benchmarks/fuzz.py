@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run from a ch
 from benchmarks import provenance, tiny
 from benchmarks.fuzz_case import MAX_BYTES, MAX_SECONDS, Checker, Memory, Outcome, Stage, use_model
 from benchmarks.fuzz_mutations import Corpus, make_case
-from hscodec.registry import load_model
+from hscodec.registry import load_flagship
 
 HANG_SECONDS = 30
 GUARD_BYTES = 4 << 30
@@ -131,7 +131,7 @@ class Fuzzer:
 
     def __init__(self, folder: Path, *, seed: int, keep: Path | None = None) -> None:
         use_model(folder)
-        model = load_model(folder / f"{tiny.NAME}.safetensors")
+        model = load_flagship(folder / f"{tiny.NAME}.safetensors")
         self._corpus = Corpus(tiny.valid_files(model), model)
         self._checker = Checker(model, folder / f"case-{os.getpid()}.hsnd")
         self._seed = seed

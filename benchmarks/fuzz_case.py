@@ -21,9 +21,9 @@ from typing import Any
 import torch
 
 from hscodec.cli import info
-from hscodec.codec import verify
+from hscodec.codec import symbols, verify
 from hscodec.codec.reader import Reader, open_decoder
-from hscodec.codec.symbols import SymbolReader, SymbolStream
+from hscodec.codec.symbols import LayeredStream, SymbolStream, open_symbols
 from hscodec.coding import by_context, payload
 from hscodec.container import Chunk, ContainerReader, FileHeader, iter_chunks
 from hscodec.container import format as fmt
@@ -157,7 +157,7 @@ class Checker:
         container = self._try(outcome, "container", lambda: ContainerReader(io.BytesIO(data)), note=False)
         if container is None:
             return 0
-        source = self._try(outcome, "symbols", lambda: SymbolReader(container, self._model))
+        source = self._try(outcome, "symbols", lambda: open_symbols(container, self._model))
         if source is None:
             return 0
         indices = range(len(source.spans))
@@ -193,7 +193,8 @@ class Checker:
             _require(all(0 <= start_s <= stop_s for start_s, stop_s in reader.lost), "a negative time is lost")
 
     def _read_stream(self, source: io.BytesIO) -> None:
-        symbols = SymbolStream(iter_chunks(source), self._model)
+        stream = iter_chunks(source)
+        symbols = SymbolStream(stream, self._model) if stream.header.network is None else LayeredStream(stream)
         decoder = open_decoder(symbols, self._model, rate=None, device="cpu", keep_going=False)
         num_values = 0
         for block in decoder.blocks():
@@ -205,7 +206,7 @@ class Checker:
     def _watched(self) -> Iterator[list[int]]:
         """Note the size of all content and words in payloads, and do not read the model file for each case."""
         sizes: list[int] = []
-        decompress, load, words_reader = payload._decompress, verify.load_model_by_id, by_context.Reader
+        decompress, load, words_reader = payload._decompress, symbols.load_model_by_id, by_context.Reader
 
         def counting(*arguments: Any) -> bytes:
             content = decompress(*arguments)
@@ -218,11 +219,11 @@ class Checker:
             return reader
 
         payload._decompress, by_context.Reader = counting, counting_words
-        verify.load_model_by_id = lambda name: self._model if name == self._model.model_id else load(name)
+        symbols.load_model_by_id = lambda name: self._model if name == self._model.model_id else load(name)
         try:
             yield sizes
         finally:
-            payload._decompress, verify.load_model_by_id, by_context.Reader = decompress, load, words_reader
+            payload._decompress, symbols.load_model_by_id, by_context.Reader = decompress, load, words_reader
 
     @staticmethod
     def _try(outcome: Outcome, reader: str, action: Callable[[], Any], *, note: bool = True) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks import fuzz_frames as frames
 from benchmarks.fuzz_layout import CHUNK_FIELDS, HEADER_FIELDS, TRAILER_FIELDS, ChunkParts, FileParts, get, parse, put
+from hscodec.coding import layered
 from hscodec.coding.attacks import ATTACK, COUNT
 from hscodec.coding.by_context import walk
 from hscodec.coding.order import Order
@@ -18,7 +19,7 @@ from hscodec.coding.payload import ChunkSymbols, unpack
 from hscodec.coding.rans import Distribution, Writer
 from hscodec.coding.rotations import ROTATION, SILENT, channel_qualities, is_stored, no_rotations, pack_rotations
 from hscodec.container import format as fmt
-from hscodec.errors import HscodecError
+from hscodec.errors import FormatError, HscodecError
 from hscodec.registry import Model
 
 MARKERS = (fmt.CHUNK_MARKER, fmt.TRAILER_MARKER, fmt.END_MARKER, fmt.MAGIC)
@@ -417,11 +418,17 @@ def fix_digest(parts: FileParts, chunk: ChunkParts, model: Model) -> bool:
     segments = get(chunk.head, CHUNK_FIELDS["num_segments"])
     quality = get(parts.fixed, HEADER_FIELDS["quality"])
     order = get(chunk.head, CHUNK_FIELDS["order"])
-    if not 0 < channels * segments * weights < 1 << 16 or quality > fmt.MAX_QUALITY or order > 2 or segments % 2:
-        return False
-    if weights > model.tables.num_weights:
+    if not 0 < channels * segments * weights < 1 << 16 or quality > fmt.MAX_QUALITY or order > 3 or segments % 2:
         return False
     shape = (channels, segments, weights)
+    if order == Order.BY_LAYER:
+        try:
+            chunk.head[16:24] = layered.unpack(chunk.payload, shape=shape).digest()
+        except FormatError:
+            return False
+        return True
+    if weights > model.tables.num_weights:
+        return False
     flags = get(chunk.head, CHUNK_FIELDS["flags"])
     try:
         symbols = unpack(

@@ -19,7 +19,7 @@ from benchmarks import provenance
 from benchmarks.clips import corpus_sha256, find_clips
 from benchmarks.options import ListOf
 from hscodec.codec import decode_file, encode_file, verify_file
-from hscodec.registry import DEFAULT_MODEL, Model, load_model
+from hscodec.registry import DEFAULT_MODEL, Model, load_flagship
 
 
 def check(source: Path, model: Model, quality: float, folder: Path) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def check(source: Path, model: Model, quality: float, folder: Path) -> dict[str,
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default="roundtrip.json", show_default=True)
 def main(folders: tuple[Path, ...], qualities: tuple[float, ...], model: str, out: Path) -> None:
     """Check the round trip of all audio files below FOLDERS."""
-    loaded = load_model(model)
+    loaded = load_flagship(model)
     clips = find_clips(folders, channels="mono")
     rows = []
     with tempfile.TemporaryDirectory() as folder:

@@ -4,20 +4,24 @@ import hashlib
 import io
 import json
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from hscodec.coding import layered
 from hscodec.coding.by_context import walk
 from hscodec.coding.fixedpoint import FixedPointTables, latent_residuals, scale_classes
 from hscodec.coding.frequencies import FrequencyTables
 from hscodec.coding.payload import ChunkSymbols, pack
 from hscodec.coding.rotations import channel_qualities, is_stored
 from hscodec.container import ChunkOrder, ContainerWriter, FileHeader
+from hscodec.container.codes import TargetNetwork
+from hscodec.container.network import NetworkRecord
 from hscodec.hypernet.config import HypernetworkConfig
 from hscodec.model import Hypernetwork
-from hscodec.registry import ManifestEntry, Model, load_model
+from hscodec.registry import ManifestEntry, Model, load_flagship
 from hscodec.training.export import model_bytes
 from hscodec.training.fixed_point import fixed_point_tables
 from hscodec.training.frequency_fit import Counts
@@ -48,7 +52,7 @@ def make_model(folder: Path, seed: int = 0) -> Model:
     path.write_bytes(content)
     entry = ManifestEntry(name=NAME, file=path.name, sha256=hashlib.sha256(content).hexdigest())
     (folder / "manifest.json").write_text(json.dumps({"models": [asdict(entry)]}))
-    return load_model(path)
+    return load_flagship(path)
 
 
 def _random_network(seed: int) -> Hypernetwork:
@@ -140,7 +144,42 @@ _SHAPES = {
 
 def valid_files(model: Model) -> dict[str, bytes]:
     """Return files that differ in all that a file can differ in, by name; the same for the same model."""
-    return {name: _make_file(model, shape, seed) for seed, (name, shape) in enumerate(_SHAPES.items())}
+    files = {name: _make_file(model, shape, seed) for seed, (name, shape) in enumerate(_SHAPES.items())}
+    return files | {f"layered-{name}": _make_layered_file(name, bits) for name, bits in (("fmlp", 6), ("siren", 11))}
+
+
+def _make_layered_file(kind: str, bits: int) -> bytes:
+    """Return a file of two chunks of networks with hidden layers that needs no model."""
+    groups = (4 if kind == "siren" else 24, 4, 16, 4, 4, 1)
+    record = (
+        NetworkRecord(hidden_layers=2, width=4, omega_0=100.0, omega=20.0)
+        if kind == "siren"
+        else NetworkRecord(hidden_layers=2, width=4, num_frequencies=3)
+    )
+    header = FileHeader(
+        sample_rate=8_000,
+        num_channels=2,
+        num_samples=800,
+        num_weights=sum(groups),
+        quality=0,
+        hop_seconds=Fraction(1, 50),
+        target_network=TargetNetwork[kind.upper()],
+        network=record,
+        tags=(("title", kind),),
+    )
+    sink = io.BytesIO()
+    with ContainerWriter(sink, header) as writer:
+        for count in (4, 2):
+            values = np.random.default_rng(count).normal(size=(2, count, sum(groups)))
+            symbols = layered.quantize(values, groups, bits)
+            writer.write_chunk(
+                first_segment=writer.num_segments,
+                num_segments=count,
+                order=ChunkOrder.BY_LAYER,
+                symbol_digest=symbols.digest(),
+                payload=layered.pack(symbols),
+            )
+    return sink.getvalue()
 
 
 def _make_file(model: Model, shape: _Shape, seed: int) -> bytes:

@@ -28,9 +28,15 @@ from hscodec.errors import ConfigError, ModelError
 from hscodec.hypernet.config import HypernetworkConfig
 
 if TYPE_CHECKING:  # torch is loaded only when a network is asked for
-    import torch
+    from typing import TypeVar
 
+    import torch
+    from torch import nn
+
+    from hscodec.hypernet.hypersound import HyperSound
     from hscodec.model import Hypernetwork
+
+    ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 TUNED_MODELS = {"ear": "hsc-5", "fidelity": "hsc-4-fidelity"}
 """Models by what they are tuned for: what is heard, or the waveform."""
@@ -43,6 +49,7 @@ _BEFORE_THERE_WAS = {"level_ratio_above": 1.0}
 """What holds for models older than an entry of the configuration."""
 MAX_MODEL_BYTES = 512 * 2**20
 FAMILY = "hsc"
+HYPERSOUND_FAMILY = "hypersound"
 
 
 @dataclass(frozen=True)
@@ -66,31 +73,96 @@ class ManifestEntry:
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
-    """A loaded model file.
+class _ModelFile:
+    """What all model files have.
 
     Attributes:
         name: Name in the manifest, or the file's name.
         path: Where it was read from.
         sha256: Hash of the file, hexadecimal.
-        config: Shape of the hypernetwork.
-        tables: Integers that bytes and symbols depend on.
-        frequencies: Statistics of its symbols; models before hsc-4 have none.
         arrays: Network weights by name.
     """
 
     name: str
     path: Path
     sha256: str
-    config: HypernetworkConfig
-    tables: FixedPointTables
-    frequencies: FrequencyTables | None
     arrays: dict[str, np.ndarray]
 
     @property
     def model_id(self) -> bytes:
         """The 16 bytes by which files name this model."""
         return bytes.fromhex(self.sha256)[:MODEL_ID_BYTES]
+
+    def _load_into(self, network: "ModuleT") -> "ModuleT":
+        """Return the network with the file's weights, in evaluation mode, on the CPU.
+
+        Raises:
+            ModelError: The weights are not those of such a network, or not finite.
+        """
+        import torch
+
+        weights = {name: torch.from_numpy(array.astype(np.float32)) for name, array in self.arrays.items()}
+        try:
+            network.load_state_dict(weights, assign=True)
+        except RuntimeError as error:
+            raise ModelError(f"{self.path} does not fit its own configuration: {error}") from error
+        if not all(bool(torch.isfinite(weight).all()) for weight in weights.values()):
+            raise ModelError(f"{self.path} holds weights that are not finite")
+        return network.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True, eq=False)
+class HyperSoundModel(_ModelFile):
+    """A loaded model file of the HyperSound family.
+
+    Attributes:
+        mapping: Configuration of the hypernetwork as plain values.
+    """
+
+    mapping: dict[str, Any]
+
+    @cached_property
+    def _networks(self) -> "dict[str, HyperSound]":
+        return {}
+
+    def network(self, device: "torch.device") -> "HyperSound":
+        """Return the network on `device`, in evaluation mode; built once per device.
+
+        Raises:
+            ModelError: The configuration is not usable, or the weights are not those of such a network, or not finite.
+        """
+        import torch
+
+        from hscodec.hypernet.hypersound import HyperSound, HyperSoundConfig
+
+        key = str(device)
+        if key not in self._networks:
+            try:
+                config = from_mapping(HyperSoundConfig, self.mapping, self.path.name)
+                # Later versions may have other defaults.
+                if json.loads(json.dumps(config.to_mapping())) != self.mapping:
+                    raise ConfigError(f"{self.path.name}: the configuration is not complete")
+            except ConfigError as error:
+                raise ModelError(f"{self.path} is not a usable hscodec model: {error}") from error
+            with torch.device("meta"):  # nothing is allocated for what the file only claims to hold
+                network = HyperSound(config)
+            self._networks[key] = self._load_into(network).to(device)
+        return self._networks[key]
+
+
+@dataclass(frozen=True, eq=False)
+class Model(_ModelFile):
+    """A loaded model file of the flagship family.
+
+    Attributes:
+        config: Shape of the hypernetwork.
+        tables: Integers that bytes and symbols depend on.
+        frequencies: Statistics of its symbols; models before hsc-4 have none.
+    """
+
+    config: HypernetworkConfig
+    tables: FixedPointTables
+    frequencies: FrequencyTables | None
 
     @cached_property
     def _networks(self) -> "dict[str, Hypernetwork]":
@@ -110,18 +182,14 @@ class Model:
         if key not in self._networks:
             with torch.device("meta"):  # nothing is allocated for what the file only claims to hold
                 network = Hypernetwork(self.config)
-            weights = {name: torch.from_numpy(array.astype(np.float32)) for name, array in self.arrays.items()}
-            try:
-                network.load_state_dict(weights, assign=True)
-            except RuntimeError as error:
-                raise ModelError(f"{self.path} does not fit its own configuration: {error}") from error
-            if not all(bool(torch.isfinite(weight).all()) for weight in weights.values()):
-                raise ModelError(f"{self.path} holds weights that are not finite")
-            self._networks[key] = network.to(device).eval().requires_grad_(False)
+            self._networks[key] = self._load_into(network).to(device)
         return self._networks[key]
 
 
-def load_model(name: str | Path = DEFAULT_MODEL) -> Model:
+AnyModel = Model | HyperSoundModel
+
+
+def load_model(name: str | Path = DEFAULT_MODEL) -> AnyModel:
     """Load a model by name or by path.
 
     Raises:
@@ -138,7 +206,19 @@ def load_model(name: str | Path = DEFAULT_MODEL) -> Model:
     raise ModelError(f"no model called {str(name)!r}; known: {', '.join(sorted(set(known))) or 'none'}")
 
 
-def load_model_by_id(model_id: bytes) -> Model:
+def load_flagship(name: str | Path = DEFAULT_MODEL) -> Model:
+    """Load a model of the flagship family by name or by path.
+
+    Raises:
+        ModelError: As `load_model`, or the model is of another family.
+    """
+    model = load_model(name)
+    if not isinstance(model, Model):
+        raise ModelError(f"{model.path} is not a model of the family {FAMILY!r}")
+    return model
+
+
+def load_model_by_id(model_id: bytes) -> AnyModel:
     """Load the model that a `.hsnd` file names.
 
     Raises:
@@ -161,35 +241,33 @@ def model_name_by_id(model_id: bytes) -> str | None:
     return None
 
 
-def read_model_file(path: Path, name: str) -> Model:
+def read_model_file(path: Path, name: str) -> AnyModel:
     """Read a safetensors model file.
 
     Raises:
         ModelError: The file is missing, damaged, too large, or not a model of a known family.
     """
-    try:
-        if path.stat().st_size > MAX_MODEL_BYTES:
-            raise ModelError(f"{path} is larger than {MAX_MODEL_BYTES >> 20} MiB, which no model is")
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot read the model {path}: {error.strerror}") from error
+    content = _read(path)
     try:
         arrays = load_arrays(content)
         metadata = _metadata(content)
-        config = _config(json.loads(metadata["hypernetwork"]), path.name)
+        family = metadata.get("family")
+        values = json.loads(metadata["hypernetwork"])
+        config = _config(values, path.name) if family == FAMILY else None
     except (SafetensorError, LookupError, TypeError, ValueError, RecursionError, ConfigError) as error:
         raise ModelError(f"{path} is not a usable hscodec model: {error}") from error
-    if metadata.get("family") != FAMILY:
-        raise ModelError(f"{path} is of the family {metadata.get('family')!r}, which this version does not know")
-    return Model(
-        name=name,
-        path=path,
-        sha256=hashlib.sha256(content).hexdigest(),
-        config=config,
-        tables=_tables(arrays, config, path),
-        frequencies=_frequencies(arrays, config, path),
-        arrays={key.removeprefix(NETWORK_PREFIX): a for key, a in arrays.items() if key.startswith(NETWORK_PREFIX)},
-    )
+    weights = {key.removeprefix(NETWORK_PREFIX): a for key, a in arrays.items() if key.startswith(NETWORK_PREFIX)}
+    about = {"name": name, "path": path, "sha256": hashlib.sha256(content).hexdigest(), "arrays": weights}
+    if config:
+        return Model(
+            **about,
+            config=config,
+            tables=_tables(arrays, config, path),
+            frequencies=_frequencies(arrays, config, path),
+        )
+    if family == HYPERSOUND_FAMILY and isinstance(values, dict):
+        return HyperSoundModel(**about, mapping=values)
+    raise ModelError(f"{path} is of the family {family!r}, which this version does not know")
 
 
 def model_folders() -> Iterator[Path]:
@@ -201,6 +279,15 @@ def model_folders() -> Iterator[Path]:
     if (package.parent / "pyproject.toml").is_file():  # a checkout; beside an installed package stand other packages
         yield package.parent / "models"
     yield package / "_models"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_MODEL_BYTES:
+            raise ModelError(f"{path} is larger than {MAX_MODEL_BYTES >> 20} MiB, which no model is")
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read the model {path}: {error.strerror}") from error
 
 
 def _entries() -> Iterator[tuple[Path, ManifestEntry]]:
@@ -216,7 +303,7 @@ def _entries() -> Iterator[tuple[Path, ManifestEntry]]:
             raise ModelError(f"{manifest} is not a usable manifest: {error}") from error
 
 
-def _load_entry(folder: Path, entry: ManifestEntry) -> Model:
+def _load_entry(folder: Path, entry: ManifestEntry) -> AnyModel:
     model = read_model_file(folder / entry.file, entry.name)
     if model.sha256 != entry.sha256:
         raise ModelError(f"{model.path} is damaged: its sha256 is not the one in the manifest")

@@ -13,13 +13,14 @@ from hscodec.cli import console, options, paths
 from hscodec.codec.constants import DEFAULT_QUALITY
 
 SUFFIX = ".hsnd"
+STORED = ("weights", "latent")
 TUNINGS = ("ear", "fidelity")
 """The keys of `registry.TUNED_MODELS`, which is not imported for a page of help."""
 
 
 def _finite(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
     # NaN is neither below a minimum nor above a maximum.
-    if math.isnan(value):
+    if value is not None and math.isnan(value):
         raise click.BadParameter("nan is not a number.", ctx, param)
     return value
 
@@ -37,10 +38,21 @@ def _finite(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
     "-Q",
     "--quality",
     type=click.FloatRange(0, 10),
-    default=DEFAULT_QUALITY,
-    show_default=True,
+    show_default=str(DEFAULT_QUALITY),
     callback=_finite,
     help="0 is the smallest file, 10 the best sound; in steps of 0.01.",
+)
+@click.option(
+    "--store",
+    type=click.Choice(STORED),
+    show_default=STORED[0],
+    help="What a HyperSound model's file holds: all weights, or the bottleneck that they are made of.",
+)
+@click.option(
+    "--bits",
+    type=click.IntRange(2, 16),
+    show_default="8",
+    help="Bits of each number in such a file, before zstd.",
 )
 @click.option(
     "--tag",
@@ -68,7 +80,9 @@ def command(
     *,
     tune: str | None,
     model: str | None,
-    quality: float,
+    quality: float | None,
+    store: str | None,
+    bits: int | None,
     edits: tuple[str, ...],
     no_tags: bool,
     zstd_only: bool,
@@ -94,10 +108,16 @@ def command(
     from hscodec.audio.tags import combined, parse_tag
     from hscodec.codec import encode_file
     from hscodec.codec.files import source_tags
-    from hscodec.registry import TUNED_MODELS, load_model
+    from hscodec.codec.plans import DEFAULT_BITS
+    from hscodec.container.codes import Storage
+    from hscodec.registry import TUNED_MODELS, HyperSoundModel, load_model
 
     parsed_edits = [parse_tag(edit) for edit in edits]
     loaded = load_model(model or TUNED_MODELS[tune or TUNINGS[0]])
+    if isinstance(loaded, HyperSoundModel) and (quality is not None or zstd_only):
+        raise click.UsageError(f"{loaded.name} knows no --quality and no --zstd; it has --store and --bits.")
+    if not isinstance(loaded, HyperSoundModel) and (store is not None or bits is not None):
+        raise click.UsageError(f"--store and --bits are for models of the HyperSound family; {loaded.name} is not one.")
     started_s = time.monotonic()
     with contextlib.ExitStack() as stack, console.showing_log(quiet=True):
         bar = stack.enter_context(console.Bar("encoding", quiet=quiet, with_speed=True))
@@ -111,7 +131,9 @@ def command(
             audio,
             paths.writable(target),
             model=loaded,
-            quality=quality,
+            quality=DEFAULT_QUALITY if quality is None else quality,
+            storage=Storage.BOTTLENECK if store == "latent" else Storage.WEIGHTS,
+            bits=bits or DEFAULT_BITS,
             tags=combined(() if no_tags else source_tags(audio), parsed_edits),
             device=device,
             zstd_only=zstd_only,

@@ -9,7 +9,7 @@ import click
 from hscodec.cli import console, options
 
 if TYPE_CHECKING:
-    from hscodec.training.trainer import Progress
+    from hscodec.training.loop import Progress
 
 
 @click.command(short_help="Train a model, or go on training it.")
@@ -59,12 +59,12 @@ def command(
     import torch
 
     from hscodec.device import choose_device
-    from hscodec.training.trainer import Trainer
+    from hscodec.training.families import make_trainer
 
     if threads is not None:
         torch.set_num_threads(threads)
     with console.showing_log(quiet=quiet):
-        trainer = Trainer(loaded, out or Path("runs", loaded.name), device=choose_device(device))
+        trainer = make_trainer(loaded, out or Path("runs", loaded.name), device=choose_device(device))
         if inits:
             trainer.start_from(*inits)
         trainer.run(None if quiet else _report, finish=finish)

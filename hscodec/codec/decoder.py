@@ -11,6 +11,7 @@ from hscodec.codec.constants import MAX_CONCEALED_SECONDS, SLICE_SEGMENTS
 from hscodec.codec.pairs import chunk_angles
 from hscodec.codec.symbols import Span, SymbolSource
 from hscodec.coding.attacks import no_attacks
+from hscodec.coding.payload import ChunkSymbols
 from hscodec.coding.rotations import channel_qualities, is_stored
 from hscodec.errors import FormatError
 from hscodec.inr.coordinates import first_sample_of_hop
@@ -77,7 +78,7 @@ class Decoder:
 
     def __init__(
         self,
-        source: SymbolSource,
+        source: SymbolSource[ChunkSymbols],
         model: Model,
         *,
         rate: int | None = None,

@@ -15,19 +15,19 @@ from hscodec.audio.reader import AudioReader, peak
 from hscodec.audio.wave_stream import WaveStream
 from hscodec.audio.writer import AudioWriter
 from hscodec.codec.constants import DEFAULT_QUALITY, LIVE_PEAK, MAX_PEAK, REFERENCE_PEAK, SILENT_GAIN
-from hscodec.codec.encoder import Encoder, file_num_weights
 from hscodec.codec.lost import SecondsRange
+from hscodec.codec.plans import DEFAULT_BITS, plan_for
 from hscodec.codec.reader import Reader, check_output_rate, open_decoder
 from hscodec.codec.sample_format import sample_format
-from hscodec.codec.symbols import SymbolStream
+from hscodec.codec.symbols import LayeredStream, SymbolStream
+from hscodec.container.codes import Storage
 from hscodec.container.format import FileHeader
 from hscodec.container.reader import iter_chunks
 from hscodec.container.tags import Tags, pack_tags
 from hscodec.container.writer import ContainerWriter
 from hscodec.device import choose_device
 from hscodec.errors import AudioError, FormatError, HscodecError
-from hscodec.rates import HOP_SECONDS
-from hscodec.registry import Model, load_model_by_id
+from hscodec.registry import AnyModel, load_model_by_id
 
 logger = logging.getLogger(__name__)
 
@@ -73,11 +73,13 @@ def encode_file(
     source: str | Path | AudioReader,
     target: Target,
     *,
-    model: Model,
+    model: AnyModel,
     quality: float = DEFAULT_QUALITY,
     tags: Tags | None = None,
     device: torch.device | str = "auto",
     zstd_only: bool = False,
+    storage: Storage = Storage.WEIGHTS,
+    bits: int = DEFAULT_BITS,
     overwrite: bool = False,
     progress: ProgressReport | None = None,
 ) -> FileResult:
@@ -90,10 +92,12 @@ def encode_file(
         source: Any file that soundfile reads, or an open reader, which is left open.
         target: The `.hsnd` file to write, which appears whole or not at all; or a stream, which is left open.
         model: From `registry.load_model`.
-        quality: 0 to 10, in steps of 0.01.
+        quality: 0 to 10, in steps of 0.01; models of the HyperSound family know none.
         tags: What to store as tags; None is `source_tags`.
         device: Where the networks run.
         zstd_only: Whether symbols are coded by zstd alone; files are then about a sixth larger.
+        storage: What is stored with a model of the HyperSound family, and of no other.
+        bits: Bits of a symbol with such a model, 2 to 16.
         overwrite: Whether `target` may exist. It is never the source.
         progress: Called after each block.
 
@@ -102,8 +106,14 @@ def encode_file(
         FormatError: The tags are too long.
         HscodecError: The target exists or cannot be written, the quality is out of range, or there is no such device.
     """
-    if not 0 <= quality <= 10:
-        raise HscodecError(f"quality must be between 0 and 10, not {quality}")
+    plan = plan_for(
+        model,
+        quality=quality,
+        zstd_only=zstd_only,
+        storage=storage,
+        bits=bits,
+        device=choose_device(device) if isinstance(device, str) else device,
+    )
     if isinstance(target, str | Path):
         path = source.path if isinstance(source, AudioReader) else source
         check_output(target, overwrite=overwrite, source=path)
@@ -114,23 +124,12 @@ def encode_file(
             sample_rate=audio.sample_rate,
             num_channels=audio.num_channels,
             num_samples=None if audio.is_pipe else audio.num_samples,
-            num_weights=file_num_weights(model, audio.sample_rate),
-            quality=round(quality * 100),
-            hop_seconds=HOP_SECONDS,
             gain=gain,
-            model_id=model.model_id,
             sample_format=sample_format(audio.subtype),
             tags=source_tags(audio) if tags is None else tags,
+            **plan.header_fields(audio.sample_rate),
         )
-        encoder = Encoder(
-            model,
-            sample_rate=audio.sample_rate,
-            num_channels=audio.num_channels,
-            quality_hundredths=header.quality,
-            gain=header.gain,
-            device=choose_device(device) if isinstance(device, str) else device,
-            zstd_only=zstd_only,
-        )
+        encoder = plan.encoder(sample_rate=audio.sample_rate, num_channels=audio.num_channels, gain=header.gain)
         if isinstance(target, str | Path):
             target = stack.enter_context(atomic_writer(target, overwrite=overwrite))
         container = stack.enter_context(ContainerWriter(target, header))
@@ -162,7 +161,7 @@ def decode_file(
     device: torch.device | str = "auto",
     overwrite: bool = False,
     progress: ProgressReport | None = None,
-    model: Model | None = None,
+    model: AnyModel | None = None,
 ) -> FileResult:
     """Decode a `.hsnd` file, or a part of it, to an audio file.
 
@@ -234,7 +233,7 @@ def source_tags(audio: AudioReader) -> Tags:
 def _decode_stream(
     source: BinaryIO,
     target: Target,
-    model: Model | None,
+    model: AnyModel | None,
     *,
     rate: int | None,
     subtype: str | None,
@@ -244,8 +243,11 @@ def _decode_stream(
 ) -> FileResult:
     stream = iter_chunks(source)
     header = stream.header
-    model = model or load_model_by_id(header.model_id)
-    decoder = open_decoder(SymbolStream(stream, model), model, rate=rate, device=device)
+    if header.network is not None:
+        symbols = LayeredStream(stream)
+    else:
+        symbols = SymbolStream(stream, model or load_model_by_id(header.model_id))
+    decoder = open_decoder(symbols, model, rate=rate, device=device)
     writer = _open_writer(
         target, decoder.rate, header.num_channels, subtype, decoder.num_samples, overwrite, header.tags
     )

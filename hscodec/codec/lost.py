@@ -15,10 +15,14 @@ def duration_s(container: ContainerReader) -> float:
 
 
 def heard_in(container: ContainerReader, first_segment: int, stop_segment: int) -> SecondsRange:
-    """Return the seconds in which segments `[first_segment, stop_segment)` sound: each reaches a hop to either side."""
+    """Return the seconds in which segments `[first_segment, stop_segment)` sound.
+
+    Each reaches a hop to either side; segments of networks with hidden layers fill one hop, their own.
+    """
     hop_seconds = container.header.hop_seconds
     end_s = duration_s(container)
-    start_s, stop_s = float(max(first_segment - 1, 0) * hop_seconds), float(stop_segment * hop_seconds)
+    reach = 1 if container.header.network is None else 0
+    start_s, stop_s = float(max(first_segment - reach, 0) * hop_seconds), float(stop_segment * hop_seconds)
     return min(start_s, end_s), min(stop_s, end_s)
 
 

@@ -12,14 +12,17 @@ import torch
 from hscodec.codec.constants import MAX_OUTPUT_RATE_HZ, MIN_OUTPUT_RATE_HZ
 from hscodec.codec.decoder import Decoder
 from hscodec.codec.lost import SecondsRange, heard_in, merged, missing_end
-from hscodec.codec.symbols import SymbolReader, SymbolSource
+from hscodec.codec.mlp_decoder import MlpDecoder
+from hscodec.codec.stored_network import stored_network
+from hscodec.codec.symbols import LayeredReader, LayeredStream, SymbolReader, SymbolStream, open_symbols
+from hscodec.coding.layered import LayeredSymbols
 from hscodec.coding.payload import ChunkSymbols
 from hscodec.container.format import FileHeader
 from hscodec.container.reader import ContainerReader, open_container
 from hscodec.device import choose_device
 from hscodec.errors import FormatError, HscodecError
 from hscodec.rates import first_sample
-from hscodec.registry import Model, load_model_by_id
+from hscodec.registry import AnyModel
 
 
 class Reader:
@@ -51,7 +54,7 @@ class Reader:
         self,
         source: str | Path | BinaryIO,
         *,
-        model: Model | None = None,
+        model: AnyModel | None = None,
         rate: int | None = None,
         device: torch.device | str = "auto",
         keep_going: bool = False,
@@ -67,8 +70,7 @@ class Reader:
                 name = source if isinstance(source, str | Path) else "the file"
                 advice = "`hscodec verify` says where, --keep-going decodes the rest"
                 raise FormatError(f"{name} is cut short or damaged; {advice}")
-            model = model or load_model_by_id(self.header.model_id)
-            self._symbols = SymbolReader(self._container, model)
+            self._symbols = open_symbols(self._container, model)
             self._decoder = open_decoder(self._symbols, model, rate=rate, device=device, keep_going=keep_going)
             self.rate = self._decoder.rate
             self.num_samples: int = self._decoder.num_samples or 0
@@ -134,8 +136,8 @@ class Reader:
         """Return the first sample at that time or later; sample n sits at (n + 1/2) / rate."""
         return max(first_sample(Fraction(seconds), self.rate), 0)
 
-    def symbols(self, index: int) -> ChunkSymbols:
-        """Return the integers of chunk `index`: precision latent [C, S/2, Z] and weight symbols [C, S, K].
+    def symbols(self, index: int) -> ChunkSymbols | LayeredSymbols:
+        """Return the integers of chunk `index`, weight symbols [C, S, K] with precision latent or scales beside them.
 
         Raises:
             FormatError: The chunk is damaged.
@@ -152,19 +154,28 @@ class Reader:
 
 
 def open_decoder(
-    source: SymbolSource, model: Model, *, rate: int | None, device: torch.device | str, keep_going: bool = False
-) -> Decoder:
-    """Return a decoder after checking that the file's own rate is one that can be rendered.
+    source: SymbolReader | SymbolStream | LayeredReader | LayeredStream,
+    model: AnyModel | None = None,
+    *,
+    rate: int | None,
+    device: torch.device | str,
+    keep_going: bool = False,
+) -> Decoder | MlpDecoder:
+    """Return the decoder of a source's target network, after checking that the file's own rate can be rendered.
 
     Raises:
-        FormatError: It is not, and no other was chosen.
+        FormatError: It cannot, and no other was chosen; or the file does not fit its model.
+        ModelError: The model is not installed, or not the one that the file names.
     """
     own = source.header.sample_rate
     if rate is None and not MIN_OUTPUT_RATE_HZ <= own <= MAX_OUTPUT_RATE_HZ:
         raise FormatError(f"its rate of {own} Hz is not supported; choose an output rate")
     if isinstance(device, str):
         device = choose_device(device)
-    return Decoder(source, model, rate=rate, device=device, keep_going=keep_going)
+    if isinstance(source, LayeredReader | LayeredStream):
+        network = stored_network(source.header, model, device)
+        return MlpDecoder(source, network, rate=rate, device=device, keep_going=keep_going)
+    return Decoder(source, source.model, rate=rate, device=device, keep_going=keep_going)
 
 
 def check_output_rate(rate: int | None) -> None:

@@ -1,17 +1,20 @@
 """From a container to the integers of its chunks, checked against their digests; torch is not needed."""
 
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
+from hscodec.coding import layered
+from hscodec.coding.layered import LayeredSymbols
 from hscodec.coding.order import Order
 from hscodec.coding.payload import ChunkSymbols, unpack
-from hscodec.container.format import FileHeader, TargetNetwork
+from hscodec.container.format import ChunkOrder, FileHeader, TargetNetwork
 from hscodec.container.reader import Chunk, ChunkEntry, ChunkStream, ContainerReader
 from hscodec.errors import FormatError, ModelError
 from hscodec.rates import HOP_SECONDS, MAX_CHANNELS
-from hscodec.registry import Model
+from hscodec.registry import AnyModel, Model, load_model_by_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,11 @@ class Span:
     chunk: int | None
 
 
-class SymbolSource(Protocol):
+SymbolsT = TypeVar("SymbolsT", ChunkSymbols, LayeredSymbols)
+ReadT = TypeVar("ReadT", bound="ChunkSymbols | LayeredSymbols", covariant=True)
+
+
+class SymbolSource(Protocol[ReadT]):
     """What a decoder reads: spans that follow one another from segment 0 on without a hole, and their symbols."""
 
     @property
@@ -54,7 +61,7 @@ class SymbolSource(Protocol):
         """Return how many of the segments `[first, stop)` lie in gaps."""
         ...
 
-    def read(self, index: int) -> ChunkSymbols:
+    def read(self, index: int) -> ReadT:
         """Return the symbols of span `index`.
 
         Raises:
@@ -63,27 +70,24 @@ class SymbolSource(Protocol):
         ...
 
 
-class SymbolReader:
-    """Random access to the symbols of a file.
+class _FileSymbols(ABC, Generic[SymbolsT]):
+    """Random access to the symbols of a file, whatever they are.
 
     Args:
         container: The open container.
-        model: The model that the file names.
-
-    Raises:
-        ModelError: The file was made with another model.
-        FormatError: The file's target network is not one that this model renders, or it has too many channels.
 
     Attributes:
         spans: The chunks and the gaps between them, in order.
     """
 
-    def __init__(self, container: ContainerReader, model: Model) -> None:
-        check_fit(container.header, model)
+    def __init__(self, container: ContainerReader) -> None:
         self._container = container
-        self._model = model
         self.spans = _spans(container.chunks)
         self._gaps = [span for span in self.spans if span.chunk is None]
+
+    @abstractmethod
+    def _symbols(self, chunk: Chunk) -> SymbolsT:
+        """Unpack a chunk and compare its symbols with their digest."""
 
     @property
     def header(self) -> FileHeader:
@@ -108,7 +112,7 @@ class SymbolReader:
         gaps = (span for span in self._gaps if span.first_segment < stop and span.stop_segment > first)
         return sum(min(span.stop_segment, stop) - max(span.first_segment, first) for span in gaps)
 
-    def read(self, index: int) -> ChunkSymbols:
+    def read(self, index: int) -> SymbolsT:
         """Return the symbols of span `index`.
 
         Raises:
@@ -117,28 +121,63 @@ class SymbolReader:
         span = self.spans[index]
         if span.chunk is None:
             raise FormatError(f"segments {span.first_segment} to {span.stop_segment}: chunks are missing")
-        return checked_symbols(self._container.read_chunk(span.chunk), self.header, self._model)
+        return self._symbols(self._container.read_chunk(span.chunk))
 
 
-class SymbolStream:
+class SymbolReader(_FileSymbols[ChunkSymbols]):
+    """Random access to the symbols of a file of the lapped SIREN family.
+
+    Args:
+        container: The open container.
+        model: The model that the file names.
+
+    Raises:
+        ModelError: The file was made with another model.
+        FormatError: The file's target network is not one that this model renders, or it has too many channels.
+    """
+
+    def __init__(self, container: ContainerReader, model: AnyModel) -> None:
+        self.model = check_fit(container.header, model)
+        super().__init__(container)
+
+    def _symbols(self, chunk: Chunk) -> ChunkSymbols:
+        return checked_symbols(chunk, self.header, self.model)
+
+
+class LayeredReader(_FileSymbols[LayeredSymbols]):
+    """Random access to the symbols of a file of networks with hidden layers; they can be read without any model.
+
+    Args:
+        container: The open container.
+
+    Raises:
+        FormatError: The file's target network has no hidden layers, or it has too many channels.
+    """
+
+    def __init__(self, container: ContainerReader) -> None:
+        check_layered(container.header)
+        super().__init__(container)
+
+    def _symbols(self, chunk: Chunk) -> LayeredSymbols:
+        return checked_layered_symbols(chunk, self.header)
+
+
+class _StreamedSymbols(ABC, Generic[SymbolsT]):
     """The symbols of a stream that cannot seek. Spans are read in order; the last one and the one before it are kept.
 
     Args:
         stream: The chunks, none of them taken yet.
-        model: The model that the stream names.
-
-    Raises:
-        ModelError: The stream was made with another model.
-        FormatError: As `SymbolReader`; from `span` and `read`, if the stream is damaged or truncated.
     """
 
-    def __init__(self, stream: ChunkStream, model: Model) -> None:
-        check_fit(stream.header, model)
+    def __init__(self, stream: ChunkStream) -> None:
         self._stream = stream
-        self._model = model
         self._chunks: dict[int, Chunk] = {}
         self._num_taken = 0
         self._is_at_end = False
+
+    @abstractmethod
+    def _symbols(self, chunk: Chunk) -> SymbolsT:
+        """Unpack a chunk and compare its symbols with their digest."""
 
     @property
     def header(self) -> FileHeader:
@@ -169,13 +208,13 @@ class SymbolStream:
         """Return 0: a stream in which a chunk is missing cannot be decoded."""
         return 0
 
-    def read(self, index: int) -> ChunkSymbols:
+    def read(self, index: int) -> SymbolsT:
         """Return the symbols of span `index`, one of the two that were asked for last.
 
         Raises:
             FormatError: Payload or symbol digest are wrong.
         """
-        return checked_symbols(self._chunks[index], self.header, self._model)
+        return self._symbols(self._chunks[index])
 
     def _take(self) -> None:
         chunk = next(self._stream, None)
@@ -187,8 +226,69 @@ class SymbolStream:
         self._chunks.pop(self._num_taken - 3, None)
 
 
-def check_fit(header: FileHeader, model: Model) -> None:
-    """Refuse a file that this model cannot render.
+class SymbolStream(_StreamedSymbols[ChunkSymbols]):
+    """The symbols of a stream of the lapped SIREN family.
+
+    Args:
+        stream: The chunks, none of them taken yet.
+        model: The model that the stream names.
+
+    Raises:
+        ModelError: The stream was made with another model.
+        FormatError: As `SymbolReader`; from `span` and `read`, if the stream is damaged or truncated.
+    """
+
+    def __init__(self, stream: ChunkStream, model: AnyModel) -> None:
+        self.model = check_fit(stream.header, model)
+        super().__init__(stream)
+
+    def _symbols(self, chunk: Chunk) -> ChunkSymbols:
+        return checked_symbols(chunk, self.header, self.model)
+
+
+class LayeredStream(_StreamedSymbols[LayeredSymbols]):
+    """The symbols of a stream of networks with hidden layers.
+
+    Args:
+        stream: The chunks, none of them taken yet.
+
+    Raises:
+        FormatError: As `LayeredReader`; from `span` and `read`, if the stream is damaged or truncated.
+    """
+
+    def __init__(self, stream: ChunkStream) -> None:
+        check_layered(stream.header)
+        super().__init__(stream)
+
+    def _symbols(self, chunk: Chunk) -> LayeredSymbols:
+        return checked_layered_symbols(chunk, self.header)
+
+
+def open_symbols(container: ContainerReader, model: AnyModel | None = None) -> SymbolReader | LayeredReader:
+    """Return what reads the symbols of a file; the model that it names is looked for only where symbols need one.
+
+    Raises:
+        ModelError: The model is not installed, or not the one that the file names.
+        FormatError: The file's target network is not the model's, or it has too many channels.
+    """
+    if container.header.network is not None:
+        return LayeredReader(container)
+    return SymbolReader(container, model or load_model_by_id(container.header.model_id))
+
+
+def check_layered(header: FileHeader) -> None:
+    """Refuse a file whose networks have no hidden layers.
+
+    Raises:
+        FormatError: It is one, or has too many channels.
+    """
+    if header.network is None:
+        raise FormatError("the file's target network has no hidden layers")
+    _check_channels(header)
+
+
+def check_fit(header: FileHeader, model: AnyModel) -> Model:
+    """Refuse a file that this model cannot render; return the model of the flagship family that it is.
 
     Raises:
         ModelError: The file was made with another model.
@@ -196,11 +296,17 @@ def check_fit(header: FileHeader, model: Model) -> None:
     """
     if header.model_id != model.model_id:
         raise ModelError(f"the file was made with the model {header.model_id.hex()}, not {model.model_id.hex()}")
-    if header.target_network is not TargetNetwork.LAPPED_SIREN or header.hop_seconds != HOP_SECONDS:
+    is_lapped = header.target_network is TargetNetwork.LAPPED_SIREN and header.hop_seconds == HOP_SECONDS
+    if not isinstance(model, Model) or not is_lapped:
         raise FormatError("the file's target network is not the lapped SIREN that its model renders")
     if header.num_weights > model.config.num_weights:
         limit = model.config.num_weights
         raise FormatError(f"the file has {header.num_weights} weights per segment, its model at most {limit}")
+    _check_channels(header)
+    return model
+
+
+def _check_channels(header: FileHeader) -> None:
     if header.num_channels > MAX_CHANNELS:
         raise FormatError(f"the file has {header.num_channels} channels, at most {MAX_CHANNELS} are supported")
 
@@ -227,6 +333,25 @@ def checked_symbols(chunk: Chunk, header: FileHeader, model: Model) -> ChunkSymb
     except FormatError as error:
         raise FormatError(f"{name}: {error}") from error
     if symbols.digest() != chunk.header.symbol_digest:
+        raise FormatError(f"{name}: its symbols are not those that were encoded (digest mismatch)")
+    return symbols
+
+
+def checked_layered_symbols(chunk: Chunk, header: FileHeader) -> LayeredSymbols:
+    """Unpack a chunk of networks with hidden layers and compare its symbols with their digest.
+
+    Raises:
+        FormatError: The payload is damaged, or its symbols are not those that were encoded.
+    """
+    name = f"chunk at segment {chunk.header.first_segment}"
+    about = chunk.header
+    if about.order is not ChunkOrder.BY_LAYER or about.has_attacks or about.has_rotations:
+        raise FormatError(f"{name}: networks with hidden layers are stored by layer, without attacks and rotations")
+    try:
+        symbols = layered.unpack(chunk.payload, shape=(header.num_channels, about.num_segments, header.num_weights))
+    except FormatError as error:
+        raise FormatError(f"{name}: {error}") from error
+    if symbols.digest() != about.symbol_digest:
         raise FormatError(f"{name}: its symbols are not those that were encoded (digest mismatch)")
     return symbols
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hscodec.codec.lost import heard_in, missing_end
-from hscodec.codec.symbols import SymbolReader
+from hscodec.codec.symbols import LayeredReader, SymbolReader, open_symbols
 from hscodec.container.reader import ContainerReader, open_container
 from hscodec.errors import FormatError
-from hscodec.registry import load_model_by_id
 
 MAX_PROBLEMS = 1000
 """So many problems are kept; a hostile file could have a million."""
@@ -63,7 +62,7 @@ def verify_file(path: str | Path, *, progress: Callable[[float, float | None], N
         ModelError: The model that it needs is not installed.
     """
     with open_container(path) as container:
-        symbols = SymbolReader(container, load_model_by_id(container.header.model_id))
+        symbols = open_symbols(container)
         problems: list[Problem] = []
         num_problems = 0
         for problem in _problems(container, symbols, progress):
@@ -74,7 +73,9 @@ def verify_file(path: str | Path, *, progress: Callable[[float, float | None], N
 
 
 def _problems(
-    container: ContainerReader, symbols: SymbolReader, progress: Callable[[float, float | None], None] | None
+    container: ContainerReader,
+    symbols: SymbolReader | LayeredReader,
+    progress: Callable[[float, float | None], None] | None,
 ) -> Iterator[Problem]:
     if container.index_was_rebuilt:
         yield Problem(None, 0.0, 0.0, "the seek index is missing or wrong: cut short or damaged")

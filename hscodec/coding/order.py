@@ -25,6 +25,8 @@ class Order(IntEnum):
     PLAIN = 0
     BY_CLASS = 1
     BY_CONTEXT = 2
+    BY_LAYER = 3
+    """Of networks with hidden layers, see `coding.layered`."""
 
 
 def class_order(classes: np.ndarray) -> np.ndarray:

@@ -164,6 +164,8 @@ def unpack(
     Raises:
         FormatError: Attacks or rotations are not valid, or what follows is not exactly the symbols of such a chunk.
     """
+    if order is Order.BY_LAYER:
+        raise FormatError("payload is stored by layer, which a lapped SIREN does not have")
     channels, segments, num_weights = shape
     attacks, payload = unpack_attacks(payload, channels, segments) if has_attacks else (no_attacks(), payload)
     rotations, payload = unpack_rotations(payload, channels) if has_rotations else (no_rotations(), payload)

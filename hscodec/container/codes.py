@@ -10,6 +10,8 @@ class TargetNetwork(IntEnum):
     """Family of target network whose weights the file holds. Codes that are not named here are reserved."""
 
     LAPPED_SIREN = 0
+    FMLP = 1
+    SIREN = 2
 
 
 class ChunkOrder(IntEnum):
@@ -18,6 +20,14 @@ class ChunkOrder(IntEnum):
     PLAIN = 0
     BY_CLASS = 1
     BY_CONTEXT = 2
+    BY_LAYER = 3
+
+
+class Storage(IntEnum):
+    """What a file stores of target networks with hidden layers. Codes that are not named here are reserved."""
+
+    WEIGHTS = 0
+    BOTTLENECK = 1
 
 
 class SampleFormat(IntEnum):

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from hscodec import rates
 from hscodec.container.codes import ChunkOrder as ChunkOrder
 from hscodec.container.codes import SampleFormat, TargetNetwork, member
+from hscodec.container.network import NetworkRecord, check_network, unpack_network
 from hscodec.container.tags import MAX_TAG_BYTES as MAX_TAG_BYTES
 from hscodec.container.tags import TAG as TAG
 from hscodec.container.tags import Tags, pack_tags, unpack_tags
@@ -26,7 +27,7 @@ TRAILER_MARKER = b"\xb5IDX"
 END_MARKER = b"\xb5END"
 
 VERSION_MAJOR = 1
-VERSION_MINOR = 2
+VERSION_MINOR = 3
 
 MAX_SAMPLE_RATE_HZ = 768_000
 MAX_CHANNELS = 64
@@ -83,6 +84,7 @@ class FileHeader:
         gain: Factor on decoded samples; rounded to float32 here, so that encoder and decoder use the same number.
         model_id: First 16 bytes of the SHA-256 of the model file; `NO_MODEL` if no pretrained model is needed.
         target_network: Family of the target network.
+        network: Shape of a target network with hidden layers; None for a lapped SIREN, which has none.
         sample_format: How the samples that were encoded had been stored.
         tags: (key, value) pairs, in order. Keys may repeat and have 1 to 255 bytes in UTF-8.
         minor: Minor version of the file that was read. `pack` always writes `VERSION_MINOR`.
@@ -100,6 +102,7 @@ class FileHeader:
     gain: float = 1.0
     model_id: bytes = NO_MODEL
     target_network: TargetNetwork = TargetNetwork.LAPPED_SIREN
+    network: NetworkRecord | None = None
     sample_format: SampleFormat = SampleFormat.UNKNOWN
     tags: Tags = ()
     minor: int = field(default=VERSION_MINOR, compare=False)
@@ -117,12 +120,14 @@ class FileHeader:
             raise FormatError(f"model id has {len(self.model_id)} bytes, not {len(NO_MODEL)}")
         object.__setattr__(self, "gain", _checked_gain(self.gain))
         object.__setattr__(self, "target_network", member(TargetNetwork, self.target_network, "target network"))
+        check_network(self.target_network, self.network)
         pack_tags(self.tags)
 
     def pack(self) -> bytes:
         """Return the header's bytes, checksum included."""
         tags = pack_tags(self.tags)
-        header_bytes = HEADER.size + len(tags) + CHECKSUM.size
+        network = self.network.pack() if self.network else b""
+        header_bytes = HEADER.size + len(tags) + len(network) + CHECKSUM.size
         num_samples = UNKNOWN_NUM_SAMPLES if self.num_samples is None else self.num_samples
         flags = self.sample_format << HEADER_SAMPLE_FORMAT_SHIFT
         fixed = HEADER.pack(
@@ -130,7 +135,8 @@ class FileHeader:
             self.model_id, num_samples, self.sample_rate, self.hop_seconds.numerator, self.hop_seconds.denominator,
             self.gain, self.num_weights, self.quality, len(self.tags),
         )
-        return fixed + tags + CHECKSUM.pack(zlib.crc32(fixed + tags))
+        checked = fixed + tags + network
+        return checked + CHECKSUM.pack(zlib.crc32(checked))
 
     @classmethod
     def unpack(cls, data: bytes) -> FileHeader:
@@ -150,14 +156,15 @@ class FileHeader:
         if not hop_denominator or math.gcd(hop_numerator, hop_denominator) != 1:
             raise FormatError(f"hop of {hop_numerator}/{hop_denominator} s is not a fraction in lowest terms")
         tags, tags_stop = unpack_tags(data[: -CHECKSUM.size], HEADER.size, num_tags)
-        # A later minor version may append fields behind the tags; of version 1.0, nothing can stand there.
-        if minor == 0 and tags_stop != len(data) - CHECKSUM.size:
+        network, stop = unpack_network(target_network, data[: -CHECKSUM.size], tags_stop)
+        # A later minor version may append fields behind these; of version 1.0, nothing can stand there.
+        if minor == 0 and stop != len(data) - CHECKSUM.size:
             raise FormatError("header: unexpected bytes behind the tags")
         return cls(
             sample_rate=sample_rate, num_channels=num_channels, num_weights=num_weights, quality=quality, gain=gain,
             num_samples=None if num_samples == UNKNOWN_NUM_SAMPLES else num_samples,
             hop_seconds=Fraction(hop_numerator, hop_denominator), model_id=model_id,
-            target_network=member(TargetNetwork, target_network, "target network"), tags=tags, minor=minor,
+            target_network=TargetNetwork(target_network), network=network, tags=tags, minor=minor,
             sample_format=_sample_format(flags),
         )
 

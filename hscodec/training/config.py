@@ -1,47 +1,32 @@
 """What a training run is: read from TOML, checked when built."""
 
+import dataclasses
+import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hscodec.config import from_mapping, load_toml
 from hscodec.errors import ConfigError
 from hscodec.hypernet.config import HypernetworkConfig
+from hscodec.training.hypersound_config import HyperSoundTrainingConfig
+from hscodec.training.run_config import AdamWConfig, CropConfig, RunConfig
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(CropConfig):
     """Where training audio comes from and how it is drawn.
 
     Attributes:
-        corpus: Folder that `hscodec corpus prepare` wrote.
-        batch_size: Crops per step.
         crop_segments: Segments per crop, even; 96 are 1.94 s.
-        speech: Share of speech crops.
-        music: Share of music crops.
-        effects: Share of crops of other sounds.
-        source_weights: Weight of single sources within their kind, 1 where not named.
-        max_attenuation_db: Crops are scaled to a random peak down to this far below full scale.
     """
 
-    corpus: str = "data/corpus"
-    batch_size: int = 8
     crop_segments: int = 96
-    speech: float = 0.6
-    music: float = 0.28
-    effects: float = 0.12
-    source_weights: dict[str, float] = field(default_factory=dict)
-    max_attenuation_db: float = 20.0
 
     def __post_init__(self) -> None:
         if self.crop_segments < 16 or self.crop_segments % 2:
             raise ConfigError("data.crop_segments must be an even number of at least 16")
-        if self.batch_size < 1:
-            raise ConfigError("data.batch_size must be at least 1")
-        if min(self.speech, self.music, self.effects) < 0 or self.speech + self.music + self.effects <= 0:
-            raise ConfigError("data: the shares of speech, music and effects must not be negative, nor all zero")
-        if min(self.source_weights.values(), default=1.0) < 0 or self.max_attenuation_db < 0:
-            raise ConfigError("data: source_weights and max_attenuation_db must not be negative")
+        super().__post_init__()
 
 
 @dataclass(frozen=True)
@@ -144,94 +129,67 @@ class AdversarialConfig:
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
-    """AdamW, gradient clipping and the length of the run.
+class OptimizerConfig(AdamWConfig):
+    """AdamW, and the lengths of the run and of its last stages.
 
     Attributes:
-        learning_rate: Peak learning rate.
-        weight_decay: Decoupled weight decay.
-        max_gradient_norm: Gradients are clipped to this norm.
         warmup_steps: Steps of linear warm-up.
-        average_decay: Decay of the weight average.
-        steps: Length of the run in steps; 0 if `minutes` says it.
-        minutes: Length of the run in minutes of training time over all resumed parts; 0 if `steps` says it.
         scale_steps: Steps of the last stage but one, which fits the scale network alone; 0 leaves out the last, too.
         frequency_batches: Batches of the last stage, which counts the statistics of symbols.
     """
 
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.01
-    max_gradient_norm: float = 1.0
     warmup_steps: int = 200
-    average_decay: float = 0.999
-    steps: int = 0
-    minutes: float = 0.0
     scale_steps: int = 1000
     frequency_batches: int = 200
 
     def __post_init__(self) -> None:
-        if (self.steps > 0) == (self.minutes > 0):
-            raise ConfigError("optimizer: give either steps or minutes")
-        if self.learning_rate <= 0 or self.max_gradient_norm <= 0:
-            raise ConfigError("optimizer: learning_rate and max_gradient_norm must be greater than 0")
-        for name in ("steps", "minutes", "weight_decay", "warmup_steps", "scale_steps", "frequency_batches"):
+        super().__post_init__()
+        for name in ("warmup_steps", "scale_steps", "frequency_batches"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"optimizer.{name} must not be negative")
-        if not 0 <= self.average_decay < 1:
-            raise ConfigError("optimizer.average_decay must be at least 0 and less than 1")
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """A whole run: the contents of a file in `configs/`.
+class TrainingConfig(RunConfig):
+    """A whole run of the flagship: the contents of a file in `configs/`.
 
     Attributes:
-        name: What the model will be called.
+        family: What is trained.
         hypernetwork: Its shape.
         data: Where audio comes from.
         augment: Variations of crops, off by default.
         loss: Weights of the loss terms.
         adversarial: Discriminators, off by default.
         optimizer: AdamW and the length of the run.
-        seed: Seed of the first weights and of the draw of crops.
-        checkpoint_minutes: Time between two checkpoints.
-        log_steps: Steps between two lines of the log.
     """
 
-    name: str
+    family: Literal["hsc"] = "hsc"
     hypernetwork: HypernetworkConfig = field(default_factory=HypernetworkConfig)
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(minutes=90.0))
-    seed: int = 0
-    checkpoint_minutes: float = 5.0
-    log_steps: int = 50
-
-    def __post_init__(self) -> None:
-        if self.log_steps < 1 or self.checkpoint_minutes < 0:
-            raise ConfigError("log_steps must be at least 1, and checkpoint_minutes not negative")
 
 
-_TABLES: dict[str, type] = {
-    "hypernetwork": HypernetworkConfig,
-    "data": DataConfig,
-    "augment": AugmentConfig,
-    "loss": LossConfig,
-    "adversarial": AdversarialConfig,
-    "optimizer": OptimizerConfig,
+_FAMILIES: dict[str, type[TrainingConfig] | type[HyperSoundTrainingConfig]] = {
+    "hsc": TrainingConfig,
+    "hypersound": HyperSoundTrainingConfig,
 }
 
 
-def load_training_config(path: Path) -> TrainingConfig:
-    """Read and check a training configuration.
+def load_training_config(path: Path) -> TrainingConfig | HyperSoundTrainingConfig:
+    """Read and check a training configuration; its key `family` says of which kind, `hsc` by default.
 
     Raises:
         ConfigError: The file is missing or not TOML, or a key or value is wrong.
     """
     mapping: dict[str, Any] = dict(load_toml(path))
-    for name, table_type in _TABLES.items():
-        if name in mapping:
-            mapping[name] = from_mapping(table_type, mapping[name], f"{path.name}: [{name}]")
-    return from_mapping(TrainingConfig, mapping, path.name)
+    family = mapping.get("family", "hsc")
+    if not isinstance(family, str) or family not in _FAMILIES:
+        raise ConfigError(f"{path.name}: family must be one of {', '.join(_FAMILIES)}, not {family!r}")
+    config_type = _FAMILIES[family]
+    for name, table_type in typing.get_type_hints(config_type).items():
+        if name in mapping and dataclasses.is_dataclass(table_type):
+            mapping[name] = from_mapping(typing.cast(type, table_type), mapping[name], f"{path.name}: [{name}]")
+    return from_mapping(config_type, mapping, path.name)

@@ -3,10 +3,10 @@
 import json
 import queue
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from hscodec.training.config import AugmentConfig
 SAMPLE_RATE = 48_000
 _SILENCE_PEAK = 0.01
 _MAX_REDRAWS = 100
+
+DrawnT = TypeVar("DrawnT")
 
 
 @dataclass(frozen=True)
@@ -160,29 +162,38 @@ class CropSampler:
         return Batch(np.stack(crops).astype(np.float32), np.array(counts), np.array(is_speech))
 
     def prefetch(self, depth: int = 4) -> Generator[Batch, None, None]:
-        """Yield batches drawn ahead by a background thread, so that a training step never waits for data.
+        """Yield batches drawn ahead, see `drawn_ahead`."""
+        return drawn_ahead(self.draw, depth)
 
-        The thread ends with the iterator. What goes wrong in it is raised here.
-        """
-        ready: queue.Queue[Batch | Exception] = queue.Queue(depth)
-        is_closed = threading.Event()
 
-        def fill() -> None:
-            while not is_closed.is_set():
-                try:
-                    ready.put(self.draw())
-                except Exception as error:
-                    ready.put(error)
-                    return
+def drawn_ahead(draw: Callable[[], DrawnT], depth: int = 4) -> Generator[DrawnT, None, None]:
+    """Yield what `draw` returns, from a background thread, so that a training step never waits for data.
 
-        threading.Thread(target=fill, daemon=True, name="crop-sampler").start()
-        try:
-            while True:
-                batch = ready.get()
-                if isinstance(batch, Exception):
-                    raise batch
-                yield batch
-        finally:
-            is_closed.set()
-            while not ready.empty():  # the thread may be waiting for room
-                ready.get_nowait()
+    The thread ends with the iterator. What goes wrong in it is raised here.
+
+    Args:
+        draw: Returns the next batch.
+        depth: Batches that may wait.
+    """
+    ready: queue.Queue[DrawnT | Exception] = queue.Queue(depth)
+    is_closed = threading.Event()
+
+    def fill() -> None:
+        while not is_closed.is_set():
+            try:
+                ready.put(draw())
+            except Exception as error:
+                ready.put(error)
+                return
+
+    threading.Thread(target=fill, daemon=True, name="crop-sampler").start()
+    try:
+        while True:
+            batch = ready.get()
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
+    finally:
+        is_closed.set()
+        while not ready.empty():  # the thread may be waiting for room
+            ready.get_nowait()

@@ -36,6 +36,17 @@ def mel_filters(fft_samples: int, num_mels: int, sample_rate: int) -> np.ndarray
     Shape:
         returns: [M, fft_samples // 2 + 1], M <= num_mels
     """
+    return numbered_mel_filters(fft_samples, num_mels, sample_rate)[0]
+
+
+def numbered_mel_filters(fft_samples: int, num_mels: int, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the filters of `mel_filters`, and which of the `num_mels` each is.
+
+    Short FFTs have fewer bins than filters at low frequencies, so that numbers are missing there.
+
+    Shape:
+        returns: [M, fft_samples // 2 + 1] float32, and [M] int in [0, num_mels), rising
+    """
     top_hz = min(sample_rate / 2, TOP_MEL_HZ)
     frequencies = np.linspace(0, sample_rate / 2, fft_samples // 2 + 1)
     mels = np.linspace(0, 2595 * np.log10(1 + top_hz / 700), num_mels + 2)
@@ -44,11 +55,38 @@ def mel_filters(fft_samples: int, num_mels: int, sample_rate: int) -> np.ndarray
     rising = (frequencies - low) / (centre - low)
     falling = (high - frequencies) / (high - centre)
     filters = np.maximum(0, np.minimum(rising, falling))
-    filters = filters[filters.sum(1) > 1e-3]
-    return (filters / filters.sum(1, keepdims=True)).astype(np.float32)
+    numbers = np.flatnonzero(filters.sum(1) > 1e-3)
+    filters = filters[numbers]
+    return (filters / filters.sum(1, keepdims=True)).astype(np.float32), numbers
 
 
-class MelStftLoss(nn.Module):
+class MelStft(nn.Module):
+    """Mel magnitudes at several resolutions.
+
+    Args:
+        sample_rate: Rate of the audio (Hz).
+        resolutions: STFT resolutions; the hop is a quarter of the FFT.
+    """
+
+    def __init__(self, sample_rate: int, resolutions: tuple[StftResolution, ...]) -> None:
+        super().__init__()
+        self.resolutions = resolutions
+        for index, resolution in enumerate(resolutions):
+            filters, numbers = numbered_mel_filters(resolution.fft_samples, resolution.num_mels, sample_rate)
+            self.register_buffer(f"filters_{index}", torch.from_numpy(filters), persistent=False)
+            self.register_buffer(f"numbers_{index}", torch.from_numpy(numbers), persistent=False)
+            self.register_buffer(f"window_{index}", torch.hann_window(resolution.fft_samples), persistent=False)
+
+    def mel_spectrogram(self, samples: torch.Tensor, index: int) -> torch.Tensor:
+        """Return mel magnitudes of resolution `index`: samples [B, T] to [B, M, frames]."""
+        fft_samples = self.resolutions[index].fft_samples
+        window = self.get_buffer(f"window_{index}")
+        spectrum = torch.stft(samples, fft_samples, fft_samples // 4, fft_samples, window, return_complex=True)
+        magnitude = torch.sqrt(spectrum.real**2 + spectrum.imag**2 + 1e-9)  # smooth at 0, unlike abs()
+        return self.get_buffer(f"filters_{index}") @ magnitude
+
+
+class MelStftLoss(MelStft):
     """Multi-resolution mel-STFT distance: L1 of log magnitudes plus a relative L1 of magnitudes.
 
     Args:
@@ -66,22 +104,9 @@ class MelStftLoss(nn.Module):
         linear_weight: float = 0.3,
         log_floor: float = 1e-3,
     ) -> None:
-        super().__init__()
-        self.resolutions = resolutions
+        super().__init__(sample_rate, resolutions)
         self.linear_weight = linear_weight
         self.log_floor = log_floor
-        for index, resolution in enumerate(resolutions):
-            filters = mel_filters(resolution.fft_samples, resolution.num_mels, sample_rate)
-            self.register_buffer(f"filters_{index}", torch.from_numpy(filters), persistent=False)
-            self.register_buffer(f"window_{index}", torch.hann_window(resolution.fft_samples), persistent=False)
-
-    def mel_spectrogram(self, samples: torch.Tensor, index: int) -> torch.Tensor:
-        """Return mel magnitudes of resolution `index`: samples [B, T] to [B, M, frames]."""
-        fft_samples = self.resolutions[index].fft_samples
-        window = self.get_buffer(f"window_{index}")
-        spectrum = torch.stft(samples, fft_samples, fft_samples // 4, fft_samples, window, return_complex=True)
-        magnitude = torch.sqrt(spectrum.real**2 + spectrum.imag**2 + 1e-9)  # smooth at 0, unlike abs()
-        return self.get_buffer(f"filters_{index}") @ magnitude
 
     def forward(self, reference: torch.Tensor, estimate: torch.Tensor, chosen: list[int] | None = None) -> torch.Tensor:
         """Return the mean distance over the chosen resolutions (all by default).

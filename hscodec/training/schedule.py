@@ -22,6 +22,23 @@ def learning_rate(
     return peak * min(1.0, (step + 1) / max(warmup_steps, 1)) * (cosine * (1 - final_ratio) + final_ratio)
 
 
+def one_cycle(peak: float, progress: float, *, initial: float, rising_share: float = 0.3) -> float:
+    """Return the learning rate of a one-cycle schedule (Smith and Topin 2017): half a cosine up, half a cosine to 0.
+
+    The momentum is left alone.
+
+    Args:
+        peak: Highest learning rate.
+        progress: Share of the run that is done, 0 to 1.
+        initial: Learning rate at the beginning.
+        rising_share: Share of the run at which the peak is reached; 0 to begin there.
+    """
+    progress = min(max(progress, 0.0), 1.0)
+    if progress < rising_share:
+        return peak + (initial - peak) * 0.5 * (1 + math.cos(math.pi * progress / rising_share))
+    return peak * 0.5 * (1 + math.cos(math.pi * (progress - rising_share) / (1 - rising_share)))
+
+
 class WeightAverage:
     """Exponential moving average of a module's weights; the averaged weights are what is shipped.
 

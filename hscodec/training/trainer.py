@@ -1,17 +1,14 @@
-"""The training loop of the flagship: resumable, logged as JSON lines, averaged weights kept beside the live ones."""
+"""Training the flagship: latent, weights and refinement at random qualities, against distortion and rate."""
 
-import contextlib
 import json
-import logging
-import os
 import time
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Generator, Iterator
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 import torch
-from torch import nn
 
 from hscodec.coding.frequencies import TABLE_NAMES, FrequencyTables
 from hscodec.errors import ModelError
@@ -25,35 +22,16 @@ from hscodec.training.data import SAMPLE_RATE, Batch, CropSampler, load_shards
 from hscodec.training.distortion import Distortion
 from hscodec.training.fixed_point import fixed_point_tables
 from hscodec.training.frequency_fit import fit_frequencies
+from hscodec.training.loop import Outcome, TrainingLoop
 from hscodec.training.scale_fit import fit_scale_network
-from hscodec.training.schedule import WeightAverage, learning_rate
+from hscodec.training.schedule import learning_rate
 
-logger = logging.getLogger(__name__)
 SAMPLES_PER_HOP = SAMPLE_RATE // 50
-_SMOOTHING = 0.98
 _QUALITY_TABLES = ("prior.log_step", "prior.log_scale", "scale.enter_bias", "scale.leave_bias")
-_CHECKPOINT_KEYS = {"config", "network", "optimizer", "average", "step", "seconds", "figures", "random"}
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where a run stands.
-
-    Attributes:
-        step: Steps done.
-        minutes: Training time over all parts of the run.
-        fraction: Share of the run that is done.
-        figures: Smoothed loss terms and rates (kbit/s).
-    """
-
-    step: int
-    minutes: float
-    fraction: float
-    figures: dict[str, float]
-
-
-class Trainer:
-    """Trains one model.
+class Trainer(TrainingLoop[TrainingConfig, Hypernetwork, Batch]):
+    """Trains one model of the flagship family.
 
     Args:
         config: The run.
@@ -62,59 +40,22 @@ class Trainer:
     """
 
     def __init__(self, config: TrainingConfig, folder: Path, *, device: torch.device) -> None:
-        torch.manual_seed(config.seed)
-        self.config = config
-        self.folder = folder
-        self.device = device
-        self.network = Hypernetwork(config.hypernetwork).to(device)
+        super().__init__(config, folder, device=device)
         self.distortion = Distortion(config.loss, SAMPLE_RATE).to(device)
         self.adversary = Adversary(config.adversarial, device) if config.adversarial.weight else None
         self.target = LappedSiren(config.hypernetwork.num_weights)
-        optimizer = config.optimizer
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(),
-            optimizer.learning_rate,
-            betas=(0.9, 0.95),
-            weight_decay=optimizer.weight_decay,
-            fused=True,
-        )
-        self.average = WeightAverage(self.network, optimizer.average_decay)
-        self.step = 0
-        self.seconds = 0.0
-        self.is_finished = False
-        self.figures: dict[str, float] = {}
         self.frequencies: FrequencyTables | None = None
 
-    @property
-    def checkpoint_path(self) -> Path:
-        """Where the resumable state lies."""
-        return self.folder / "checkpoint.pt"
+    def _make_network(self) -> Hypernetwork:
+        return Hypernetwork(self.config.hypernetwork)
 
-    @property
-    def fraction(self) -> float:
-        """Share of the run that is done."""
-        optimizer = self.config.optimizer
-        return self.step / optimizer.steps if optimizer.steps else self.seconds / 60 / optimizer.minutes
+    def _adapted(self, state: dict[str, Any], path: Path) -> dict[str, torch.Tensor]:
+        """Return the averaged weights of a checkpoint, with this network's blocks and at this network's levels.
 
-    def start_from(self, *paths: Path) -> None:
-        """Take averaged weights of other runs' checkpoints as first weights; a checkpoint of this run goes first.
-
-        Weights of several checkpoints are averaged, which is good for runs that started from the same weights and saw
-        different crops (Wortsman et al., "Model soups", 2022). A refinement network of more blocks than a checkpoint's
-        is grown: new blocks are the identity before training. Where qualities mean other levels, tables over quality
-        are interpolated at the level of each quality, and extrapolated beyond the levels that a checkpoint knows.
-
-        Raises:
-            ModelError: One is not a checkpoint, or of a network of another shape.
+        A refinement network of more blocks than the checkpoint's is grown: new blocks are the identity before training.
+        Where qualities mean other levels, tables over quality are interpolated at the level of each quality, and
+        extrapolated beyond the levels that the checkpoint knows.
         """
-        found = [self._adapted(path) for path in paths]
-        mean = {name: torch.stack([weights[name] for weights in found]).mean(0) for name in found[0]}
-        self.network.load_state_dict(mean)
-        self.average = WeightAverage(self.network, self.config.optimizer.average_decay)
-
-    def _adapted(self, path: Path) -> dict[str, torch.Tensor]:
-        """Return the averaged weights of a checkpoint, with this network's blocks and at this network's levels."""
-        state = load_checkpoint(path, self.device)
         found, wanted = state["config"]["hypernetwork"], self.config.hypernetwork
         may_differ = {"refine_blocks": wanted.refine_blocks, "level_ratio_above": wanted.level_ratio_above}
         if found | may_differ != asdict(wanted) or found["refine_blocks"] > wanted.refine_blocks:
@@ -131,95 +72,33 @@ class Trainer:
         }
         return weights | tables | new_blocks
 
-    def run(self, report: Callable[[Progress], None] | None = None, *, finish: bool = False) -> None:
-        """Train to the end of the run, from the checkpoint if there is one; `finish` goes to the last stage at once."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.resume()
-        last_save = self.seconds
-        self.network.train()
-        with contextlib.closing(self._batches()) as batches, (self.folder / "log.jsonl").open("a") as log:
-            while self.fraction < 1 and not finish:
-                started = time.perf_counter()
-                self._train_step(next(batches))
-                self.seconds += time.perf_counter() - started
-                if self.step % self.config.log_steps == 0:
-                    progress = self.progress()
-                    record = {"step": progress.step, "minutes": round(progress.minutes, 3), **progress.figures}
-                    log.write(json.dumps(record) + "\n")
-                    log.flush()
-                    if report:
-                        report(progress)
-                if self.seconds - last_save > 60 * self.config.checkpoint_minutes:
-                    self.save()
-                    last_save = self.seconds
-            if not self.is_finished:
-                self._finish(batches, log)
-        self.save()
-
     def _finish(self, batches: Iterator[Batch], log: TextIO) -> None:
         """Fit the averaged model's scale network, then its statistics; the live weights stay as they are."""
         steps = self.config.optimizer.scale_steps
-        if steps:
-            self.save()
-            network = Hypernetwork(self.config.hypernetwork).to(self.device)
-            network.load_state_dict(self.average.weights)
-            started = time.perf_counter()
-            rate_kbps = fit_scale_network(network, batches, steps=steps)
-            minutes = (time.perf_counter() - started) / 60
-            self.average.weights = network.state_dict()
-            self.frequencies = fit_frequencies(
-                network, fixed_point_tables(network), batches, num_batches=self.config.optimizer.frequency_batches
-            )
-            log.write(json.dumps({"scale_steps": steps, "minutes": round(minutes, 3), "weight_kbps": rate_kbps}) + "\n")
-        self.is_finished = True
+        if not steps:
+            return
+        self.save()
+        network = Hypernetwork(self.config.hypernetwork).to(self.device)
+        network.load_state_dict(self.average.weights)
+        started = time.perf_counter()
+        rate_kbps = fit_scale_network(network, batches, steps=steps)
+        minutes = (time.perf_counter() - started) / 60
+        self.average.weights = network.state_dict()
+        self.frequencies = fit_frequencies(
+            network, fixed_point_tables(network), batches, num_batches=self.config.optimizer.frequency_batches
+        )
+        log.write(json.dumps({"scale_steps": steps, "minutes": round(minutes, 3), "weight_kbps": rate_kbps}) + "\n")
 
-    def progress(self) -> Progress:
-        """Return where the run stands."""
-        correction = 1 - _SMOOTHING ** max(self.step, 1)
-        figures = {name: round(value / correction, 4) for name, value in self.figures.items()}
-        return Progress(self.step, self.seconds / 60, min(self.fraction, 1.0), figures)
-
-    def save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
-        state = {
-            "config": asdict(self.config),
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "average": self.average.state(),
+    def _more_state(self) -> dict[str, Any]:
+        return {
             "adversary": self.adversary.state() if self.adversary else None,
-            "step": self.step,
-            "seconds": self.seconds,
-            "is_finished": self.is_finished,
             "frequencies": _as_tensors(self.frequencies),
-            "figures": self.figures,
-            "random": torch.get_rng_state(),
         }
-        partial = self.checkpoint_path.with_suffix(".partial")
-        torch.save(state, partial)
-        os.replace(partial, self.checkpoint_path)
 
-    def resume(self) -> bool:
-        """Restore the checkpoint if there is one; return whether there was.
-
-        Raises:
-            ModelError: The checkpoint belongs to a network of another shape.
-        """
-        if not self.checkpoint_path.exists():
-            return False
-        state = load_checkpoint(self.checkpoint_path, self.device)
-        if state["config"]["hypernetwork"] != asdict(self.config)["hypernetwork"]:
-            raise ModelError(f"{self.checkpoint_path} holds a network of another shape than the configuration")
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.average.load(state["average"])
+    def _restore(self, state: dict[str, Any]) -> None:
         if self.adversary and state.get("adversary"):  # they may join a run that began without them
             self.adversary.load(state["adversary"])
-        self.step, self.seconds, self.figures = state["step"], state["seconds"], state["figures"]
-        self.is_finished = state.get("is_finished", False)
         self.frequencies = stored_frequencies(state)
-        torch.set_rng_state(state["random"].cpu())
-        logger.info("resumed at step %d, %.1f minutes", self.step, self.seconds / 60)
-        return True
 
     def _batches(self) -> Generator[Batch, None, None]:
         data = self.config.data
@@ -227,7 +106,7 @@ class Trainer:
             load_shards(Path(data.corpus)),
             batch_size=data.batch_size,
             crop_samples=(data.crop_segments + 1) * SAMPLES_PER_HOP,
-            kind_weights={"speech": data.speech, "music": data.music, "effects": data.effects},
+            kind_weights=data.kind_weights,
             source_weights=data.source_weights,
             max_attenuation_db=data.max_attenuation_db,
             augment=self.config.augment,
@@ -235,31 +114,19 @@ class Trainer:
         )
         return sampler.prefetch()
 
-    def _train_step(self, batch: Batch) -> None:
+    def _learning_rate(self) -> float:
         optimizer = self.config.optimizer
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(
-                optimizer.learning_rate, self.step, self.fraction, warmup_steps=optimizer.warmup_steps
-            )
+        return learning_rate(optimizer.learning_rate, self.step, self.fraction, warmup_steps=optimizer.warmup_steps)
+
+    def _outcome(self, batch: Batch) -> Outcome:
         reference, estimate, rate, figures = self._forward(batch)
         distortion, terms = self._distortion(reference, estimate, batch)
-        loss = distortion + rate
-        figures = {"loss": loss, **terms, **figures}
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), optimizer.max_gradient_norm)
-        self.step += 1
-        self.is_finished = False  # a finished run that is made longer needs its last stage again
-        if not torch.isfinite(norm):
-            logger.warning("step %d skipped: the gradient is not finite", self.step)
-            return
-        self.optimizer.step()
-        self.average.update(self.network)
-        if self.adversary:
-            with self._autocast():
-                figures["hinge"] = self.adversary.learn(reference, estimate)
-        for name, value in figures.items():
-            self.figures[name] = self.figures.get(name, 0.0) * _SMOOTHING + (1 - _SMOOTHING) * value.item()
+        afterwards = partial(self._teach, self.adversary, reference, estimate) if self.adversary else None
+        return Outcome(distortion + rate, {**terms, **figures}, afterwards)
+
+    def _teach(self, adversary: Adversary, reference: torch.Tensor, estimate: torch.Tensor) -> dict[str, torch.Tensor]:
+        with self._autocast():
+            return {"hinge": adversary.learn(reference, estimate)}
 
     def _forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
         """Return the batch as it can be compared, what comes back of it, the price of its rate, and rates to report."""
@@ -299,21 +166,6 @@ class Trainer:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=_has_fast_bfloat16(self.device))
-
-
-def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
-    """Read a checkpoint without running code from it.
-
-    Raises:
-        ModelError: The file is missing or not a checkpoint.
-    """
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # torch raises many kinds for a broken file
-        raise ModelError(f"{path} is not a readable checkpoint: {error}") from error
-    if not isinstance(state, dict) or not _CHECKPOINT_KEYS <= state.keys():
-        raise ModelError(f"{path} is not a checkpoint of a training run")
-    return state
 
 
 def stored_frequencies(state: dict[str, Any]) -> FrequencyTables | None:

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from benchmarks import fuzz, fuzz_case, fuzz_mutations, tiny
 from benchmarks.fuzz_layout import parse
-from hscodec.codec.symbols import SymbolReader
+from hscodec.codec.symbols import LayeredReader, open_symbols
 from hscodec.coding import payload
 from hscodec.coding.order import Order
 from hscodec.coding.rotations import SILENT
@@ -133,7 +133,9 @@ def test_valid_files_have_rotations_with_and_without_a_rest(corpus):
     seen = set()
     for data in corpus.files.values():
         container = ContainerReader(io.BytesIO(data))
-        symbols = SymbolReader(container, corpus.model)
+        symbols = open_symbols(container, corpus.model)
+        if isinstance(symbols, LayeredReader):
+            continue
         for index in range(len(container.chunks)):
             order = container.read_chunk(index).header.order
             seen |= {(order, reduction == SILENT) for reduction in symbols.read(index).rotations[:, 1].tolist()}

@@ -27,7 +27,7 @@ def test_json_says_everything(run, make_container, models):
     assert json.loads(result.stdout) == [
         {
             "file": str(path),
-            "format_version": "1.2",
+            "format_version": "1.3",
             "target_network": "lapped-siren",
             "model_id": MODEL_ID.hex(),
             "model_name": "known",
@@ -40,6 +40,7 @@ def test_json_says_everything(run, make_container, models):
             "quality": 6.5,
             "hop_s": 0.02,
             "bandwidth_hz": 8000.0,
+            "network": None,
             "gain": 0.5,
             "num_chunks": 2,
             "file_bytes": file_bytes,
@@ -59,7 +60,7 @@ def test_text_says_the_same(run, make_container, models):
     assert lines[0] == str(path)
     rows = dict(line.split(maxsplit=1) for line in lines[1:])
     assert rows == {
-        "format": "1.2, lapped-siren",
+        "format": "1.3, lapped-siren",
         "model": f"known (id {MODEL_ID.hex()})",
         "sound": "16000 Hz, 2 channels",
         "samples": "not noted",
@@ -146,4 +147,4 @@ def test_a_newer_format_is_refused(fails, make_container):
     data[8] = 2
     path.write_bytes(data)
     assert HEADER_PREFIX.unpack_from(data)[1] == 2
-    assert fails("info", path).startswith(f"{path}: made by a newer version: it has format 2.2")
+    assert fails("info", path).startswith(f"{path}: made by a newer version: it has format 2.3")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hscodec.training import export, trainer
-from hscodec.training.trainer import Progress
+from hscodec.training.loop import Progress
 
 CONFIG = """
 name = "small"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hscodec.coding import attacks, rotations
-from hscodec.container import ContainerReader
+from hscodec.coding import attacks, layered, rotations
+from hscodec.container import ContainerReader, network
 from hscodec.container import format as fmt
 
 TEXT = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
@@ -32,6 +32,7 @@ def byte_tables() -> list[list[tuple[int, int, str, str, str]]]:
 STRUCTS = {
     "file header": fmt.HEADER.format,
     "tag": fmt.TAG.format,
+    "network record": network.NETWORK.format,
     "header checksum": fmt.CHECKSUM.format,
     "chunk header": fmt.CHUNK_HEADER.format,
     "chunk checksum": fmt.CHECKSUM.format,
@@ -42,6 +43,8 @@ STRUCTS = {
     "number of attacks": attacks.COUNT.format,
     "attack": attacks.ATTACK.format,
     "rotation": rotations.ROTATION.format,
+    "layered symbols": layered.HEAD.format,
+    "group of symbols": layered.GROUP.format,
 }
 
 

@@ -131,7 +131,8 @@ def test_fixed_sizes(header):
         ("gain", float("inf")),
         ("gain", float("nan")),
         ("model_id", bytes(15)),
-        ("target_network", 1),
+        ("target_network", 1),  # without a network record
+        ("target_network", 3),
         ("tags", (("", "empty key"),)),
         ("tags", (("k" * 256, "long key"),)),
         ("tags", (("lone surrogate", "\ud800"),)),
@@ -166,7 +167,7 @@ def test_tags_may_fill_their_cap(header):
         (8, b"\0", "not a valid .hsnd file"),
         (10, b"\1", "reserved bits"),
         (12, b"\x43\0", "too few"),
-        (14, b"\1", "target network 1 is reserved"),
+        (14, b"\3", "target network 3 is reserved"),
         (44, b"\2\0\0\0\x64\0\0\0", "lowest terms"),
         (48, b"\0\0\0\0", "lowest terms"),
         (52, b"\0\0\xc0\x7f", "gain nan"),
@@ -235,7 +236,7 @@ def test_fields_of_a_later_minor_version_are_skipped(header):
         ("first_segment", fmt.MAX_SEGMENTS),
         ("payload_bytes", 0),
         ("payload_bytes", fmt.MAX_CHUNK_PAYLOAD_BYTES + 1),
-        ("order", 3),
+        ("order", 4),
         ("symbol_digest", bytes(7)),
     ],
 )

@@ -8,7 +8,9 @@ a reader would look no further. The model that they name is `tests/golden/tiny.s
 import io
 import struct
 import sys
+import zlib
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +24,14 @@ import hsnd_numpy as reference
 
 from benchmarks import fuzz_frames as frames
 from benchmarks.fuzz_layout import CHUNK_FIELDS, HEADER_FIELDS, ChunkParts, FileParts, parse, put
+from hscodec.coding import layered
 from hscodec.coding.fixedpoint import scale_classes
 from hscodec.coding.order import RUN_CLASSES
 from hscodec.coding.payload import ChunkSymbols, pack
 from hscodec.container import ChunkOrder, ContainerWriter, FileHeader
 from hscodec.container import format as fmt
+from hscodec.container.codes import TargetNetwork
+from hscodec.container.network import NETWORK, NetworkRecord
 from hscodec.registry import Model, load_model
 
 FOLDER = Path(__file__).parent
@@ -289,9 +294,103 @@ def extreme(latent: tuple[int, ...], weights: tuple[int, ...]) -> bytes:
     return write(symbols)
 
 
+LAYERED_GROUPS = (4, 4, 4, 1)
+LAYERED_NETWORK = NetworkRecord(hidden_layers=1, width=4, omega_0=300.0, omega=30.0)
+
+
+def layered_file(change: Callable[[bytes], bytes] | None = None, **chunk_fields: int) -> bytes:
+    """Return a file of SIRENs that needs no model, with another payload or chunk header if so wished."""
+    values = np.random.default_rng(0).normal(size=(1, 4, sum(LAYERED_GROUPS)))
+    values[:, 3] = 0
+    symbols = layered.quantize(values, LAYERED_GROUPS, 8)
+    sink = io.BytesIO()
+    header = FileHeader(
+        sample_rate=RATE_HZ,
+        num_channels=1,
+        num_samples=4_800,
+        num_weights=sum(LAYERED_GROUPS),
+        quality=0,
+        hop_seconds=Fraction(1, 10),
+        target_network=TargetNetwork.SIREN,
+        network=LAYERED_NETWORK,
+    )
+    with ContainerWriter(sink, header) as writer:
+        writer.write_chunk(
+            first_segment=0,
+            num_segments=4,
+            order=ChunkOrder.BY_LAYER,
+            symbol_digest=symbols.digest(),
+            payload=layered.pack(symbols),
+        )
+    parts = parse(sink.getvalue())
+    if change:
+        parts.chunks[0].payload = change(parts.chunks[0].payload)
+    for name, value in chunk_fields.items():
+        put(parts.chunks[0].head, CHUNK_FIELDS[name], value)
+    return parts.join()
+
+
+def layered_content(change: Callable[[np.ndarray], None]) -> bytes:
+    """Return such a file with other scales: `change` gets their four planes of bytes, [4, 16]."""
+
+    def changed(payload: bytes) -> bytes:
+        start = layered.HEAD.size + len(LAYERED_GROUPS) * layered.GROUP.size
+        content = bytearray(zstandard.ZstdDecompressor().decompress(payload[start:]))
+        change(np.frombuffer(content, np.uint8)[: 4 * 16].reshape(4, 16))
+        return payload[:start] + zstandard.ZstdCompressor().compress(bytes(content))
+
+    return layered_file(changed)
+
+
+def fill_scales(planes: np.ndarray, value: float) -> None:
+    """Make all scales this value."""
+    planes[:] = np.array([value], "<f4").view(np.uint8)[:, None]
+
+
+def layered_record(offset: int, data: bytes) -> bytes:
+    """Return such a file with other bytes in its network record."""
+    whole = bytearray(layered_file())
+    start = fmt.HEADER.size + offset
+    whole[start : start + len(data)] = data
+    stop = fmt.HEADER.size + NETWORK.size
+    whole[stop : stop + 4] = zlib.crc32(whole[:stop]).to_bytes(4, "little")
+    return bytes(whole)
+
+
+# Networks with hidden layers
+
+FILES |= {
+    "layered": layered_file,
+    "layered-as-plain-order": lambda: layered_file(order=0),
+    "layered-with-attacks": lambda: layered_file(flags=2),
+    "layered-bits-1": lambda: layered_file(lambda old: b"\1" + old[1:]),
+    "layered-bits-17": lambda: layered_file(lambda old: b"\x11" + old[1:]),
+    "layered-groups-0": lambda: layered_file(lambda old: old[:1] + bytes(2) + old[3:]),
+    "layered-groups-65535": lambda: layered_file(lambda old: old[:1] + b"\xff\xff" + old[3:]),
+    "layered-groups-too-long": lambda: layered_file(lambda old: old[:3] + b"\xff\xff\xff\xff" + old[7:]),
+    "layered-groups-of-another-network": lambda: layered_file(lambda old: old[:3] + b"\5\0\0\0\3" + old[8:]),
+    "layered-payload-of-2-bytes": lambda: layered_file(lambda old: old[:2]),
+    "layered-bomb": lambda: layered_file(
+        lambda old: old[:19] + frames.frame(frames.repeated_blocks(0, 1 << 26), 1 << 26)
+    ),
+    "layered-scales-not-finite": lambda: layered_content(lambda planes: fill_scales(planes, float("nan"))),
+    "layered-scales-negative": lambda: layered_content(lambda planes: fill_scales(planes, -1.0)),
+    "layered-scales-huge": lambda: layered_content(lambda planes: fill_scales(planes, 3e38)),
+    "layered-hidden-layers-0": lambda: layered_record(0, b"\0"),
+    "layered-hidden-layers-255": lambda: layered_record(0, b"\xff"),
+    "layered-width-65535": lambda: layered_record(2, b"\xff\xff"),
+    "layered-width-5": lambda: layered_record(2, b"\5\0"),
+    "layered-network-of-33-million-weights": lambda: layered_record(0, b"\x20\0\0\4"),
+    "layered-omega-nan": lambda: layered_record(4, struct.pack("<f", float("nan"))),
+    "layered-bottleneck-without-model": lambda: layered_record(12, b"\1"),
+    "layered-storage-2": lambda: layered_record(12, b"\2"),
+    "layered-record-reserved": lambda: layered_record(13, b"\1"),
+}
+
 # The file header
 
 FILES |= {
+    "target-network-3": lambda: header(target_network=3),
     "empty-file": lambda: b"",
     "half-a-magic": lambda: fmt.MAGIC[:5],
     "a-wav-file": lambda: b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(28),
@@ -351,6 +450,7 @@ FILES |= {
     "chunk-segments-2002": lambda: chunk(num_segments=2002),
     "chunk-order-2": lambda: chunk(order=2),
     "chunk-order-3": lambda: chunk(order=3),
+    "chunk-order-4": lambda: chunk(order=4),
     "chunk-order-wrong": lambda: chunk(order=0),
     "chunk-reserved-flag": lambda: chunk(flags=8),
     "chunk-last-too-early": lambda: chunk(flags=1),

@@ -78,6 +78,7 @@ NO_FRAME = "payload is not a valid zstd frame"
 TOO_LARGE = "bytes, which does not fit 176 symbols"
 RUNS = "runs of zeros do not fit the number of symbols"
 LEFT = "payload does not end with its last symbol"
+NO_DIGEST = "its symbols are not those that were encoded (digest mismatch)"
 ZERO_BYTE = "payload is empty, or ends with a zero byte"
 
 EXPECTED = {
@@ -111,7 +112,8 @@ EXPECTED = {
     "chunk-missing": INDEX,
     "chunk-of-too-many-symbols": chunk("4198400 weight symbols, at most 4194304 are allowed"),
     "chunk-order-2": chunk("payload is in an order for which its model has no statistics"),
-    "chunk-order-3": chunk("symbol order 3 is reserved"),
+    "chunk-order-3": chunk("payload is stored by layer"),
+    "chunk-order-4": chunk("symbol order 4 is reserved"),
     "chunk-order-wrong": chunk("payload holds fewer symbols than its chunk has"),
     "chunk-payload-0-bytes": chunk("payload bytes 0 is not in 1 to"),
     "chunk-payload-4-gib": chunk("payload bytes 4294967295 is not in 1 to"),
@@ -219,7 +221,8 @@ EXPECTED = {
     "tags-not-utf8": header("not UTF-8"),
     "tags-over-the-cap": header("tag bytes 32772 is not in 0 to 32768"),
     "tags-that-drive-the-terminal": FINE,
-    "target-network-1": header("target network 1 is reserved"),
+    "target-network-1": header("the network record is missing"),
+    "target-network-3": header("target network 3 is reserved"),
     "trailer-checksum": INDEX,
     "trailer-cut": INDEX,
     "trailer-longer-than-the-file": INDEX,
@@ -245,6 +248,32 @@ EXPECTED = {
     "zstd-two-frames": chunk(NO_FRAME),
     "zstd-window-of-3-tib": chunk(NO_FRAME),
     "zstd-wrong-checksum": chunk(NO_FRAME),
+}
+
+EXPECTED |= {
+    "layered": FINE,
+    "layered-as-plain-order": chunk("are stored by layer, without attacks and rotations"),
+    "layered-with-attacks": chunk("are stored by layer, without attacks and rotations"),
+    "layered-bits-1": chunk("symbols of 1 bits; 2 to 16 are possible"),
+    "layered-bits-17": chunk("symbols of 17 bits; 2 to 16 are possible"),
+    "layered-groups-0": chunk("0 groups of symbols; 1 to 256 are possible"),
+    "layered-groups-65535": chunk("65535 groups of symbols; 1 to 256 are possible"),
+    "layered-groups-too-long": chunk("are not the 13 of a segment"),
+    "layered-groups-of-another-network": chunk(NO_DIGEST),
+    "layered-payload-of-2-bytes": chunk("payload is shorter than its own description"),
+    "layered-bomb": chunk("payload does not announce the 116 bytes that its chunk has"),
+    "layered-scales-not-finite": chunk("a scale is negative or not finite"),
+    "layered-scales-negative": chunk("a scale is negative or not finite"),
+    "layered-scales-huge": chunk(NO_DIGEST),
+    "layered-hidden-layers-0": header("hidden layers 0 is not in 1 to 32"),
+    "layered-hidden-layers-255": header("hidden layers 255 is not in 1 to 32"),
+    "layered-width-65535": header("width 65535 is not in 1 to 1024"),
+    "layered-width-5": Expected(read="13 numbers per segment, its network has 16"),
+    "layered-network-of-33-million-weights": Expected(read="is too large"),
+    "layered-omega-nan": header("omega_0 nan is not in 0 to 1e+06"),
+    "layered-bottleneck-without-model": Expected(read="stores a bottleneck and names no model"),
+    "layered-storage-2": header("storage of a network 2 is reserved"),
+    "layered-record-reserved": header("its reserved byte is 1"),
 }
 
 each_file = pytest.mark.parametrize("name", EXPECTED)

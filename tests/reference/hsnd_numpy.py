@@ -39,7 +39,8 @@ MAX_CHUNKS = 2**20
 MAX_SEGMENTS = MAX_CHUNKS * MAX_CHUNK_SEGMENTS
 
 UNKNOWN = 2**64 - 1
-PLAIN, BY_CLASS, BY_CONTEXT = 0, 1, 2
+PLAIN, BY_CLASS, BY_CONTEXT, BY_LAYER = 0, 1, 2, 3
+LAPPED_SIREN, FMLP, SIREN = 0, 1, 2
 SPARSE_CLASSES = 7  # classes below this are stored as runs of zeros and values
 NOT_STORED = 255  # a reduction: nothing is stored of the second channel
 
@@ -83,7 +84,11 @@ class FormatError(ValueError):
 
 @dataclass(frozen=True)
 class Header:
-    """The fields of a file header that say something about the sound; `num_samples` is None if it is unknown there."""
+    """The fields of a file header that say something about the sound; `num_samples` is None if it is unknown there.
+
+    `network` is the network record without its reserved byte: hidden layers, frequencies, width, omega_0, omega and
+    storage.
+    """
 
     num_channels: int
     model_id: bytes
@@ -95,6 +100,8 @@ class Header:
     quality: int
     sample_format: int
     tags: list[tuple[str, str]]
+    target_network: int = LAPPED_SIREN
+    network: tuple[int, int, int, float, float, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,8 @@ class Chunk:
         - symbols: [C, S, K] int64
         - attacks: (slot, channel, gain) of each
         - rotations: (angle, reduction) of each pair of channels, or none at all
+        - scales: [C, S, G] float32, of networks with hidden layers; these have no latent
+        - group_lengths: symbols of each of their G groups
     """
 
     first_segment: int
@@ -117,6 +126,8 @@ class Chunk:
     symbols: np.ndarray
     attacks: list[tuple[int, int, int]]
     rotations: Rotations
+    scales: np.ndarray | None = None
+    group_lengths: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,18 +164,20 @@ def check_crc(data: bytes, start: int, stop: int) -> None:
 # The file
 
 
-def read_file(data: bytes, tables: Tables) -> File:
+def read_file(data: bytes, tables: Tables | None) -> File:
     """Read a whole file front to back, decode all of it to symbols, and verify them.
 
     Args:
         data: The file.
-        tables: Of the model that the file names.
+        tables: Of the model that the file names; networks with hidden layers need none.
 
     Raises:
         FormatError: Anything at all is wrong with the file or the tables.
     """
-    check_tables(tables)
     header, offset = read_header(data)
+    if header.network is None:
+        require(tables is not None, "a lapped SIREN needs the tables of its model")
+        check_tables(tables)
     chunks: list[Chunk] = []
     index: list[tuple[int, int]] = []
     stop_segment = 0
@@ -190,7 +203,7 @@ def read_header(data: bytes) -> tuple[Header, int]:
     require(magic == MAGIC, "not a .hsnd file")
     require(major == 1, f"major version {major} is not known")
     require(flags & 0x00FF == 0, "a reserved bit of the header is set")
-    require(target_network == 0, f"target network {target_network} is not known")
+    require(target_network in (LAPPED_SIREN, FMLP, SIREN), f"target network {target_network} is not known")
     num_channels, model_id, num_samples, rate, numerator, denominator = fields("B16sQIII", data, 15)
     require(1 <= num_channels <= MAX_CHANNELS, "bad number of channels")
     require(num_samples <= MAX_SAMPLES or num_samples == UNKNOWN, "bad number of samples")
@@ -212,36 +225,98 @@ def read_header(data: bytes) -> tuple[Header, int]:
             raise FormatError("a tag is not UTF-8") from None
         offset += 3 + key_bytes + value_bytes
         require(offset - 64 <= MAX_TAG_BYTES, "the tags are too long")
-    # A later minor version may have fields behind the tags, which this one skips.
+    network = None
+    if target_network != LAPPED_SIREN:
+        network, offset = read_network(data, offset, target_network), offset + 14
+    # A later minor version may have fields behind these, which this one skips.
     require(header_bytes == offset + 4 or (minor > 0 and header_bytes > offset + 4), "bad header length")
     check_crc(data, 0, header_bytes - 4)
     known_samples = None if num_samples == UNKNOWN else num_samples
     hop, sample_format = Fraction(numerator, denominator), flags >> 8 & 0xF
     sample_format = sample_format if sample_format <= 7 else 0
     header = Header(
-        num_channels, model_id, known_samples, rate, hop, gain, num_weights, quality, sample_format, tags
+        num_channels, model_id, known_samples, rate, hop, gain, num_weights, quality, sample_format, tags,
+        target_network, network,
     )  # fmt: skip
     return header, header_bytes
 
 
-def read_chunk(data: bytes, start: int, header: Header, tables: Tables) -> tuple[Chunk, int]:
+def read_network(data: bytes, start: int, target_network: int) -> tuple[int, int, int, float, float, int]:
+    """Return the network record without its reserved byte."""
+    hidden_layers, num_frequencies, width, omega_0, omega, storage, reserved = fields("BBHffBB", data, start)
+    require(1 <= hidden_layers <= 32 and 1 <= width <= 1024, "bad shape of the network")
+    if target_network == FMLP:
+        require(1 <= num_frequencies <= 24 and omega_0 == omega == 0, "bad frequencies of the FMLP")
+    else:
+        require(num_frequencies == 0 and 0 < omega_0 <= 1e6 and 0 < omega <= 1e6, "bad omegas of the SIREN")
+    require(storage in (0, 1) and reserved == 0, "bad storage of the network")
+    return hidden_layers, num_frequencies, width, omega_0, omega, storage
+
+
+def read_chunk(data: bytes, start: int, header: Header, tables: Tables | None) -> tuple[Chunk, int]:
     """Return the chunk at `start`, decoded and verified, and its length (bytes)."""
     first, count, order, flags, payload_bytes, digest = fields("IHBBI8s", data, start + 4)
     require(first % 2 == 0 and first + count <= MAX_SEGMENTS, "bad first segment")
     require(count % 2 == 0 and 2 <= count <= MAX_CHUNK_SEGMENTS, "bad number of segments")
-    require(order in (PLAIN, BY_CLASS, BY_CONTEXT), f"order {order} is not known")
+    orders = (PLAIN, BY_CLASS, BY_CONTEXT) if header.network is None else (BY_LAYER,)
+    require(order in orders, f"order {order} is not known")
     require(flags & 0b1000 == 0, "a reserved bit of a chunk is set")
     require(1 <= payload_bytes <= MAX_CHUNK_PAYLOAD_BYTES, "bad payload length")
     payload = take(data, start + 24, payload_bytes)
     check_crc(data, start, start + 24 + payload_bytes)
     shape = (header.num_channels, count, header.num_weights)
     require(math.prod(shape) <= MAX_CHUNK_SYMBOLS, "too many symbols in a chunk")
+    if header.network is not None:
+        require(flags & 0b0110 == 0, "a network with hidden layers has attacks or rotations")
+        symbols, scales, groups = read_layers(payload, shape)
+        layers_digest = hashlib.blake2b(symbols.astype("<i4").tobytes() + scales.astype("<f4").tobytes(), digest_size=8)
+        require(layers_digest.digest() == digest, "the symbols do not have the stated digest")
+        latent = np.zeros((*shape[:2], 0), np.int64)
+        chunk = Chunk(first, count, order, bool(flags & 1), digest, latent, symbols, [], [], scales, groups)
+        return chunk, 24 + payload_bytes + 4
     attacks, payload = read_attacks(payload, shape) if flags & 2 else ([], payload)
     rotations, payload = read_rotations(payload, header.num_channels) if flags & 4 else ([], payload)
     latent, symbols = read_rotated(payload, rotations, shape, order, tables, header.quality)
     require(symbol_digest(latent, symbols) == digest, "the symbols do not have the stated digest")
     chunk = Chunk(first, count, order, bool(flags & 1), digest, latent, symbols, attacks, rotations)
     return chunk, 24 + payload_bytes + 4
+
+
+def read_layers(payload: bytes, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+    """Return symbols [C, S, K], scales [C, S, G] and the lengths of the groups of a payload in order by-layer."""
+    channels, segments, num_weights = shape
+    bits, num_groups = fields("BH", payload, 0)
+    require(2 <= bits <= 16 and 1 <= num_groups <= 256, "bad bits or groups")
+    groups = fields(f"{num_groups}I", payload, 3)
+    require(min(groups) > 0 and sum(groups) == num_weights, "the groups do not fit the segment")
+    frame = payload[3 + 4 * num_groups :]
+    size = 1 if bits <= 8 else 2
+    num_scales, num_symbols = channels * segments * num_groups, math.prod(shape)
+    content = decompress(frame, 4 * num_scales + size * num_symbols)
+    require(len(content) == 4 * num_scales + size * num_symbols, "the content does not fit the chunk")
+    scale_planes = np.frombuffer(content, np.uint8, 4 * num_scales).reshape(4, num_scales)
+    scales = np.ascontiguousarray(scale_planes.T).view("<f4").reshape(channels, segments, num_groups)
+    require(np.all(np.isfinite(scales)) and np.all(scales >= 0), "bad scale")
+    planes = np.frombuffer(content, np.uint8, offset=4 * num_scales).reshape(size, num_symbols).astype(np.int64)
+    folded = sum(plane << (8 * place) for place, plane in enumerate(planes))
+    flat = np.where(folded % 2 == 1, -((folded + 1) // 2), folded // 2)
+    require(np.all(np.abs(flat) < 2 ** (bits - 1)), "a symbol has too many bits")
+    symbols, start = [], 0
+    for length in groups:
+        stop = start + channels * segments * length
+        symbols.append(flat[start:stop].reshape(channels, segments, length))
+        start = stop
+    return np.concatenate(symbols, axis=2), scales, groups
+
+
+def decompress(frame: bytes, content_bytes: int) -> bytes:
+    """Return the content of a frame that declares this size."""
+    try:
+        declared = zstandard.get_frame_parameters(frame).content_size
+        require(declared == content_bytes, "the declared size does not fit the chunk")
+        return zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise FormatError(f"the payload is not a zstd frame: {error}") from None
 
 
 def read_attacks(payload: bytes, shape: tuple[int, int, int]) -> tuple[list[tuple[int, int, int]], bytes]:

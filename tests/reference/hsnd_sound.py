@@ -206,3 +206,33 @@ def turn_back(theta: np.ndarray, chunk: "Chunk") -> None:
         first, second = theta[2 * pair].copy(), theta[2 * pair + 1] * (reduction != 255)
         theta[2 * pair] = math.cos(b) * first - math.sin(b) * second
         theta[2 * pair + 1] = math.cos(b) * second + math.sin(b) * first
+
+
+def render_layers(file: "File", rate: int) -> np.ndarray:
+    """Return the samples [C, T] of a file that holds whole networks with hidden layers."""
+    header = file.header
+    if header.network is None or header.network[5] != 0 or any(header.model_id):
+        raise ValueError("not a file of whole networks")
+    hidden_layers, num_frequencies, width, *omegas, _ = header.network
+    grid = header.hop * rate
+    theta = np.concatenate(
+        [chunk.symbols * np.repeat(chunk.scales.astype(float), chunk.group_lengths, axis=2) for chunk in file.chunks], 1
+    )
+    num_samples = (2 * file.num_samples * rate + header.sample_rate) // (2 * header.sample_rate)
+    samples = np.zeros((header.num_channels, num_samples))
+    for n in range(num_samples):
+        time = (n + Fraction(1, 2)) / grid
+        j = math.floor(time)
+        u = float(2 * (time - j) - 1)
+        for channel in range(header.num_channels):
+            weights, h = theta[channel, j], np.array([u])
+            if num_frequencies:
+                h = np.array([f(2**k * math.pi * u) for k in range(num_frequencies) for f in (math.sin, math.cos)])
+            for index in range(hidden_layers + 1):
+                rows = width if index < hidden_layers else 1
+                matrix, weights = weights[: rows * len(h)].reshape(rows, -1), weights[rows * len(h) :]
+                h, weights = matrix @ h + weights[:rows], weights[rows:]
+                if index < hidden_layers:
+                    h = np.maximum(h, 0) if num_frequencies else np.sin(omegas[min(index, 1)] * h)
+            samples[channel, n] = header.gain * h[0]
+    return samples

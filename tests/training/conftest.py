@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 
 from hscodec.hypernet.config import HypernetworkConfig
+from hscodec.hypernet.hypersound import HyperSoundConfig
+from hscodec.inr.mlp import MlpConfig
 from hscodec.training.config import DataConfig, OptimizerConfig, TrainingConfig
 from hscodec.training.corpus_pack import pack
+from hscodec.training.hypersound_config import (
+    HyperSoundDataConfig,
+    HyperSoundLossConfig,
+    HyperSoundTrainingConfig,
+    OneCycleConfig,
+)
 
 RATE = 48_000
 TINY = HypernetworkConfig(
@@ -21,6 +29,15 @@ TINY = HypernetworkConfig(
     refine_width=8,
     refine_blocks=1,
     refine_kernel=3,
+)
+TINY_HYPERSOUND = HyperSoundConfig(
+    target=MlpConfig(hidden_layers=2, width=12, num_frequencies=6),
+    modes=("standard",),
+    segment_samples=1024,
+    channels=2,
+    strides=(4, 4, 8),
+    latent_channels=4,
+    dense=(24, 24),
 )
 
 
@@ -82,3 +99,16 @@ def packed(corpus, tmp_path_factory) -> Path:
 def parts(packed, tmp_path) -> Path:
     """Parts of the corpus, to be damaged."""
     return shutil.copytree(packed, tmp_path / "parts")
+
+
+@pytest.fixture
+def hypersound_config(corpus):
+    """Return a run of three steps of a tiny network of the HyperSound family."""
+    return HyperSoundTrainingConfig(
+        name="test",
+        hypernetwork=TINY_HYPERSOUND,
+        data=HyperSoundDataConfig(corpus=str(corpus), batch_size=2),
+        loss=HyperSoundLossConfig(fft_samples=(256, 128), num_mels=16),
+        optimizer=OneCycleConfig(steps=3),
+        log_steps=1,
+    )

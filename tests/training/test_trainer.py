@@ -13,7 +13,8 @@ from hscodec.model import Hypernetwork
 from hscodec.registry import load_model
 from hscodec.training.config import LossConfig
 from hscodec.training.export import export_checkpoint, model_bytes
-from hscodec.training.trainer import Trainer, load_checkpoint
+from hscodec.training.loop import load_checkpoint
+from hscodec.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 

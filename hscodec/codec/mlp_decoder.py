@@ -1,0 +1,173 @@
+"""Symbols in, samples out, for networks with hidden layers: each segment by itself, on any regular grid."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import torch
+
+from hscodec.codec.constants import MAX_CONCEALED_SECONDS
+from hscodec.codec.stored_network import StoredNetwork
+from hscodec.codec.symbols import Span, SymbolSource
+from hscodec.coding.layered import LayeredSymbols
+from hscodec.errors import FormatError
+from hscodec.inr.coordinates import first_sample_of_hop
+from hscodec.inr.segments import SegmentedMlp
+from hscodec.rates import scaled_length
+
+_BLOCK_SECONDS = 4
+"""Segments are rendered in blocks of about so much sound, at least one at a time."""
+
+
+class MlpDecoder:
+    """Renders a file or a stream of networks with hidden layers at one output rate.
+
+    It is to them what `codec.decoder.Decoder` is to lapped SIRENs. Segments do not overlap and know nothing of one
+    another, so any range is exactly the slice of the whole.
+
+    Args:
+        source: Symbols of the file's chunks.
+        network: What they stand for, on `device`.
+        rate: Output rate (Hz); None keeps the file's.
+        device: Where the networks run.
+        keep_going: Render what is lost, gaps and damaged chunks, as silence instead of raising.
+
+    Attributes:
+        rate: Output rate (Hz).
+        lost: The segments `[start, stop)` that were met and could not be decoded, in order.
+
+    Raises:
+        FormatError: The file's segments do not have as many numbers as the network.
+    """
+
+    def __init__(
+        self,
+        source: SymbolSource[LayeredSymbols],
+        network: StoredNetwork,
+        *,
+        rate: int | None = None,
+        device: torch.device,
+        keep_going: bool = False,
+    ) -> None:
+        header = source.header
+        if header.num_weights != network.num_stored:
+            raise FormatError(
+                f"the file has {header.num_weights} numbers per segment, its network has {network.num_stored}"
+            )
+        self.rate = rate or header.sample_rate
+        self.lost: list[tuple[int, int]] = []
+        self._source = source
+        self._network = network
+        self._target = SegmentedMlp(network.mlp)
+        self._device = device
+        self._keep_going = keep_going
+        self._grid = Fraction(self.rate) * header.hop_seconds
+
+    @property
+    def num_samples(self) -> int | None:
+        """Length of each channel at the output rate; None as long as a stream has not said it."""
+        if self._source.num_samples is None:
+            return None
+        return scaled_length(self._source.num_samples, self._source.header.sample_rate, self.rate)
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[torch.Tensor]:
+        """Yield the samples `[start, stop)` as consecutive blocks, reading only the chunks that they need.
+
+        Args:
+            start: First sample at the output rate, at least 0.
+            stop: One past the last sample; None is the end, and what is beyond the end is left out.
+
+        Shape:
+            yields: [C, T] float32, on the decoder's device, none empty
+
+        Raises:
+            FormatError: Something needed is lost and `keep_going` is not set, or more than `MAX_CONCEALED_SECONDS` are.
+        """
+        position = start
+        self._check_missing(start, stop)
+        index = self._source.find(self._hop_at(start))
+        while (span := self._source.span(index)) is not None:
+            end = self._clip(stop)
+            if end is not None and position >= end:
+                return
+            for block_start, block in self._span_blocks(index, span, position, end):
+                # How long a stream is may have become known by looking for the span.
+                wanted = block[:, max(position - block_start, 0) :]
+                if wanted.shape[1]:
+                    yield wanted
+                    position = block_start + block.shape[1]
+            index += 1
+        end = self._clip(stop)
+        if end is None or position > max(end, start):
+            raise FormatError("the stream is longer than its trailer says; decode it from a file")
+        if position < end:  # at the file's rate all samples are covered, at another the last one may round up
+            yield torch.zeros(self._source.header.num_channels, end - position, device=self._device)
+
+    def read(self, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        """Return the samples `[start, stop)`.
+
+        Shape:
+            returns: [C, T] float32, on the decoder's device
+
+        Raises:
+            FormatError: As `blocks`.
+        """
+        empty = torch.zeros(self._source.header.num_channels, 0, device=self._device)
+        return torch.cat([empty, *self.blocks(start, stop)], 1)
+
+    def _span_blocks(
+        self, index: int, span: Span, position: int, end: int | None
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield (first sample, samples) of consecutive segments of a span, those that reach into [position, end)."""
+        block_segments = max(int(_BLOCK_SECONDS / self._source.header.hop_seconds), 1)
+        first = max(span.first_segment, min(self._hop_at(position), span.stop_segment - 1))
+        stored = self._stored(index, span)
+        for segment in range(first, span.stop_segment, block_segments):
+            stop_segment = min(segment + block_segments, span.stop_segment)
+            block_start = first_sample_of_hop(segment, self._grid)
+            block_stop = first_sample_of_hop(stop_segment, self._grid)
+            if end is not None:
+                block_stop = min(block_stop, end)
+            if block_stop <= block_start:
+                return
+            part = slice(segment - span.first_segment, stop_segment - span.first_segment)
+            samples = self._render(None if stored is None else stored[:, part], segment, block_stop - block_start)
+            # Multiplied here, outside inference mode, so that what is handed out may take part in training.
+            yield block_start, samples * self._source.header.gain
+
+    @torch.inference_mode()
+    def _render(self, stored: torch.Tensor | None, first_segment: int, num_samples: int) -> torch.Tensor:
+        """Return the first samples [C, T] of consecutive segments; zeros where they are lost."""
+        if stored is None:
+            return torch.zeros(self._source.header.num_channels, num_samples, device=self._device)
+        theta = [self._network.theta(channel) for channel in stored]
+        channels = [self._target.synthesize(row, self._grid, first_segment=first_segment) for row in theta]
+        return torch.stack(channels)[:, :num_samples].float()
+
+    def _stored(self, index: int, span: Span) -> torch.Tensor | None:
+        """Return the numbers [C, S, K] that span `index` stores; None if it is lost."""
+        try:
+            symbols = self._source.read(index)
+            if symbols.group_lengths != self._network.group_lengths:
+                raise FormatError(f"chunk at segment {span.first_segment}: its layers are not those of the network")
+        except FormatError:
+            if not self._keep_going:
+                raise
+            self.lost.append((span.first_segment, span.stop_segment))
+            return None
+        return torch.from_numpy(symbols.values()).to(self._device)
+
+    def _clip(self, stop: int | None) -> int | None:
+        return min((limit for limit in (stop, self.num_samples) if limit is not None), default=None)
+
+    def _hop_at(self, sample: int) -> int:
+        """Return the hop, and so the segment, that a sample of the output sits in."""
+        return int((sample + Fraction(1, 2)) / self._grid)
+
+    def _check_missing(self, start: int, stop: int | None) -> None:
+        end = self._clip(stop)
+        if end is None:
+            return
+        num_missing = self._source.num_missing(self._hop_at(start), self._hop_at(end) + 1)
+        if num_missing * self._source.header.hop_seconds > MAX_CONCEALED_SECONDS:
+            limit = f"more than {MAX_CONCEALED_SECONDS / 3600:g} h of sound is missing"
+            raise FormatError(f"{limit}; choose a range to decode what is left around it")
