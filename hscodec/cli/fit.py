@@ -46,13 +46,13 @@ KINDS = ("siren", "fmlp")
     help="Each segment gets a network of its own; 0 makes one of the whole recording.",
 )
 @click.option(
-    "--bits", type=click.IntRange(2, 16), default=8, show_default=True, help="Bits of a stored weight, before zstd."
+    "--bits", type=click.IntRange(2, 16), default=16, show_default=True, help="Bits of a stored weight, before zstd."
 )
 @click.option("--steps", type=click.IntRange(1), default=1000, show_default=True, help="Steps of gradient descent.")
 @click.option(
     "--learning-rate",
     type=click.FloatRange(0, min_open=True),
-    default=5e-4,
+    default=2e-4,
     show_default=True,
     help="Its peak; it falls to 0 along a cosine.",
 )
@@ -77,7 +77,7 @@ def command(
 ) -> None:
     """Train networks on the audio file IN and write them to OUT, by default IN with the suffix .hsnd.
 
-    This is how implicit neural representations of sound began, and slow: seconds of work for each second of sound. The
+    This is how implicit neural representations of sound began, and slow: minutes of work for a second of sound. The
     file holds whole networks, so decoding needs no pretrained model.
     """
     paths.check_source(source)

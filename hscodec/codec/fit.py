@@ -36,7 +36,8 @@ class FitConfig:
         segment_seconds: Length of a segment (s); None makes one network of the whole recording.
         steps: Steps of Adam.
         learning_rate: Its peak rate, which falls to 0 along a cosine.
-        bits: Bits of a stored weight, 2 to 16.
+        bits: Bits of a stored weight, 2 to 16. An FMLP can do with 8; the first layer of a SIREN cannot, since omega_0
+            makes a phase of several radians of a rounding error of 1/254.
         rounded_share: The last share of the steps sees weights as they will be stored.
         seed: Seed of the first weights and of the draw of times.
     """
@@ -44,8 +45,8 @@ class FitConfig:
     network: MlpConfig = field(default_factory=lambda: MlpConfig(kind="siren"))
     segment_seconds: Fraction | None = Fraction(3, 2)
     steps: int = 1000
-    learning_rate: float = 5e-4
-    bits: int = 8
+    learning_rate: float = 2e-4
+    bits: int = 16
     rounded_share: float = 0.3
     seed: int = 0
 
