@@ -104,9 +104,7 @@ def command(
             snr_db = mean_snr_db
             bar.update(done, total)
 
-        result = fit_file(
-            audio, paths.writable(target), config=config, device=device, overwrite=force, progress=report
-        )
+        result = fit_file(audio, paths.writable(target), config=config, device=device, overwrite=force, progress=report)
     if not quiet:
         console.say(
             f"{paths.target_label(target)}: {result.file_bytes:,} bytes, {result.kbps:.2f} kbit/s, "
