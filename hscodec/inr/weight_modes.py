@@ -20,7 +20,15 @@ import torch
 from torch import nn
 
 from hscodec.errors import ConfigError
-from hscodec.inr.mlp import LayerShape, MlpConfig, MlpKind, initial_std, initial_weights, layer_shapes, spread_over_weights
+from hscodec.inr.mlp import (
+    LayerShape,
+    MlpConfig,
+    MlpKind,
+    initial_std,
+    initial_weights,
+    layer_shapes,
+    spread_over_weights,
+)
 
 COMMON_DEVIATION = 0.1
 """How far networks that start in common deviate from one another, relative to how far random networks would."""
@@ -153,7 +161,7 @@ class InstanceWeights(nn.Module):
         Shape:
             returns: [K_i] each: what all segments have in common, drawn anew, and the standard deviation around it
         """
-        common, deviations = [], []
+        common, deviations = [torch.empty(0)], [torch.empty(0)]
         for index, weights in enumerate(self._random_layers()):
             mode, shape = self.modes[index], self.shapes[index]
             if mode == WeightMode.SHARED:
