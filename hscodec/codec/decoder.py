@@ -9,6 +9,7 @@ import torch
 
 from hscodec.codec.constants import MAX_CONCEALED_SECONDS, SLICE_SEGMENTS
 from hscodec.codec.pairs import chunk_angles
+from hscodec.codec.playback import Playback
 from hscodec.codec.symbols import Span, SymbolSource
 from hscodec.coding.attacks import no_attacks
 from hscodec.coding.payload import ChunkSymbols
@@ -19,7 +20,6 @@ from hscodec.inr.envelope import lowered
 from hscodec.inr.lapped import LappedSiren
 from hscodec.inr.rotation import rotated
 from hscodec.model import Precision
-from hscodec.rates import scaled_length
 from hscodec.registry import Model
 
 
@@ -57,7 +57,7 @@ class _Prepared:
 
 
 class Decoder:
-    """Renders a file or a stream at one output rate.
+    """Renders a file or a stream on one regular grid.
 
     Chunks are rendered in slices of at most `SLICE_SEGMENTS` segments. Each slice is refined in a window of its own,
     with the segments around it, in its own chunk and the two beside it, as context. What it decodes to therefore does
@@ -66,13 +66,13 @@ class Decoder:
     Args:
         source: Symbols of the file's chunks.
         model: The model that the file names.
-        rate: Output rate (Hz); None keeps the file's.
+        playback: At which times the samples of the output sit; None keeps the file's rate.
         device: Where the networks run.
         keep_going: Render what is lost, gaps and damaged chunks, as silence into which the sound fades, instead of
             raising. Refinement of the segments around then does without that context.
 
     Attributes:
-        rate: Output rate (Hz).
+        playback: At which times the samples of the output sit.
         lost: The segments `[start, stop)` that were met and could not be decoded, in order.
     """
 
@@ -81,12 +81,12 @@ class Decoder:
         source: SymbolSource[ChunkSymbols],
         model: Model,
         *,
-        rate: int | None = None,
+        playback: Playback | None = None,
         device: torch.device,
         keep_going: bool = False,
     ) -> None:
         header = source.header
-        self.rate = rate or header.sample_rate
+        self.playback = playback or Playback.of(header.sample_rate)
         self.lost: list[tuple[int, int]] = []
         self._source = source
         self._network = model.network(device)
@@ -94,21 +94,21 @@ class Decoder:
         self._keep_going = keep_going
         self._context = model.config.refine_context
         self._target = LappedSiren(header.num_weights)
-        self._grid = Fraction(self.rate) * header.hop_seconds
+        self._grid = self.playback.samples_per_second * header.hop_seconds
         self._prepared: dict[int, _Prepared | None] = {}
 
     @property
     def num_samples(self) -> int | None:
-        """Length of each channel at the output rate; None as long as a stream has not said it."""
+        """Length of each channel of the output; None as long as a stream has not said it."""
         if self._source.num_samples is None:
             return None
-        return scaled_length(self._source.num_samples, self._source.header.sample_rate, self.rate)
+        return self.playback.num_samples(self._source.num_samples, self._source.header.sample_rate)
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[torch.Tensor]:
         """Yield the samples `[start, stop)` as consecutive blocks, reading only the chunks that they need.
 
         Args:
-            start: First sample at the output rate, at least 0.
+            start: First sample of the output, at least 0.
             stop: One past the last sample; None is the end, and what is beyond the end is left out.
 
         Shape:
@@ -148,6 +148,18 @@ class Decoder:
         """
         empty = torch.zeros(self._source.header.num_channels, 0, device=self._device)
         return torch.cat([empty, *self.blocks(start, stop)], 1)
+
+    def seams(self, start: int = 0, stop: int | None = None) -> list[int]:
+        """Return the samples at which the blocks of `[start, stop)` meet, in order, its two ends included.
+
+        What lies between two of them is rendered at once. Not for a stream that has not said its length.
+
+        Raises:
+            FormatError: More than `MAX_CONCEALED_SECONDS` are missing.
+        """
+        self._check_missing(start, stop)
+        firsts = [first_sample_of_hop(max(first - 1, 0), self._grid) for _, _, first, *_ in self._slices(start, stop)]
+        return [start, *(first for first in firsts if first > start), self._clip(stop) or start]
 
     def _clip(self, stop: int | None) -> int | None:
         return min((limit for limit in (stop, self.num_samples) if limit is not None), default=None)
@@ -253,7 +265,7 @@ class Decoder:
 
     def _note_lost(self, span: Span) -> None:
         lost = (span.first_segment, span.stop_segment)
-        if lost not in self.lost[-3:]:  # decoding goes forward, so spans are met again only soon
+        if lost not in self.lost[-3:]:  # decoding goes in one direction, so spans are met again only soon
             self.lost.append(lost)
 
 
