@@ -9,6 +9,7 @@ import torch
 
 from hscodec.codec.constants import MAX_CONCEALED_SECONDS, SLICE_SEGMENTS
 from hscodec.codec.pairs import chunk_angles
+from hscodec.codec.pieces import LappedPiece
 from hscodec.codec.playback import Playback
 from hscodec.codec.symbols import Span, SymbolSource
 from hscodec.coding.attacks import no_attacks
@@ -161,6 +162,24 @@ class Decoder:
         firsts = [first_sample_of_hop(max(first - 1, 0), self._grid) for _, _, first, *_ in self._slices(start, stop)]
         return [start, *(first for first in firsts if first > start), self._clip(stop) or start]
 
+    def piece(self, hop: int) -> LappedPiece:
+        """Return the refined networks of a hop and of those that are rendered with it; not for a stream.
+
+        Raises:
+            FormatError: Something needed is lost and `keep_going` is not set.
+        """
+        index = self._source.find(hop + 1)
+        span = self._source.span(index)
+        if span is None:
+            raise FormatError("there is nothing to decode")
+        first = _slice_start(span, hop + 1)
+        last = min(first + SLICE_SEGMENTS, span.stop_segment)
+        is_end = last == span.stop_segment and self._source.span(index + 1) is None
+        theta = self._refined(index, span, first, last, is_end)
+        prepared = self._prepared[index]
+        attacks = no_attacks() if prepared is None else prepared.attacks
+        return LappedPiece(max(first - 1, 0), theta, attacks, span.first_segment)
+
     def _clip(self, stop: int | None) -> int | None:
         return min((limit for limit in (stop, self.num_samples) if limit is not None), default=None)
 
@@ -174,9 +193,7 @@ class Decoder:
         while (span := self._source.span(index)) is not None:
             is_last_span = self._source.span(index + 1) is None
             # Only in the first span there is something to skip. The last segment of all renders the hop behind it, too.
-            skipped = min(max(start_segment, span.first_segment), span.stop_segment - 1) - span.first_segment
-            slice_start = span.first_segment + skipped // SLICE_SEGMENTS * SLICE_SEGMENTS
-            for first in range(slice_start, span.stop_segment, SLICE_SEGMENTS):
+            for first in range(_slice_start(span, start_segment), span.stop_segment, SLICE_SEGMENTS):
                 last = min(first + SLICE_SEGMENTS, span.stop_segment)
                 end = self._clip(stop)
                 if end is not None and end <= max(start, first_sample_of_hop(max(first - 1, 0), self._grid)):
@@ -201,10 +218,7 @@ class Decoder:
     @torch.inference_mode()
     def _render(self, index: int, span: Span, first: int, last: int, is_end: bool) -> torch.Tensor:
         """Return the samples [C, T] of the hops [first - 1, last - 1), and of the last hop of all if `is_end`."""
-        self._prepared = {i: p for i, p in self._prepared.items() if abs(i - index) <= 1}
-        theta = self._theta(index, span, first, last)
-        if is_end:
-            theta = torch.nn.functional.pad(theta, (0, 0, 0, 1))  # the very last hop has no segment behind it
+        theta = self._refined(index, span, first, last, is_end)
         # Channel by channel: at high rates the samples, not the weights, are what fills the memory.
         start = max(first - 1, 0)
         channels = [self._target.synthesize(row, self._grid, first_segment=start) for row in theta]
@@ -214,6 +228,14 @@ class Decoder:
             return samples
         first_sample = first_sample_of_hop(start, self._grid)
         return lowered(samples, prepared.attacks, self._grid, origin=span.first_segment, start=first_sample)
+
+    @torch.inference_mode()
+    def _refined(self, index: int, span: Span, first: int, last: int, is_end: bool) -> torch.Tensor:
+        """Return the refined weights [C, S, K] on either side of the hops that a slice renders."""
+        self._prepared = {i: p for i, p in self._prepared.items() if abs(i - index) <= 1}
+        theta = self._theta(index, span, first, last)
+        # The very last hop has no segment behind it.
+        return torch.nn.functional.pad(theta, (0, 0, 0, 1)) if is_end else theta
 
     def _theta(self, index: int, span: Span, first: int, last: int) -> torch.Tensor:
         """Return the refined weights [C, S, K] of the segments [first - 1, last); zeros where they are lost."""
@@ -267,6 +289,12 @@ class Decoder:
         lost = (span.first_segment, span.stop_segment)
         if lost not in self.lost[-3:]:  # decoding goes in one direction, so spans are met again only soon
             self.lost.append(lost)
+
+
+def _slice_start(span: Span, segment: int) -> int:
+    """Return the first segment of the slice of a span that holds `segment`, or of the one nearest to it."""
+    inside = min(max(segment, span.first_segment), span.stop_segment - 1) - span.first_segment
+    return span.first_segment + inside // SLICE_SEGMENTS * SLICE_SEGMENTS
 
 
 def _join(parts: list[_Prepared]) -> _Prepared | None:

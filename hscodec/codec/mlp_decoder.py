@@ -6,6 +6,7 @@ from fractions import Fraction
 import torch
 
 from hscodec.codec.constants import MAX_CONCEALED_SECONDS
+from hscodec.codec.pieces import MlpPiece, Piece, SilentPiece
 from hscodec.codec.playback import Playback
 from hscodec.codec.stored_network import StoredNetwork
 from hscodec.codec.symbols import Span, SymbolSource
@@ -136,6 +137,27 @@ class MlpDecoder:
                     seams.append(first)
             index += 1
         return [*seams, end]
+
+    @torch.no_grad()
+    def piece(self, hop: int) -> Piece:
+        """Return the networks of a hop and of some around it; not for a stream.
+
+        Raises:
+            FormatError: They are lost and `keep_going` is not set.
+        """
+        index = self._source.find(hop)
+        span = self._source.span(index)
+        if span is None:
+            raise FormatError("there is nothing to decode")
+        inside = min(max(hop - span.first_segment, 0), span.stop_segment - span.first_segment - 1)
+        start = inside // self._block_segments * self._block_segments
+        num_segments = min(self._block_segments, span.stop_segment - span.first_segment - start)
+        stored = self._stored(index, span)
+        if stored is None:
+            silence = torch.zeros(self._source.header.num_channels, 1, device=self._device)
+            return SilentPiece(span.first_segment, span.stop_segment, silence)
+        theta = tuple(self._network.theta(channel) for channel in stored[:, start : start + num_segments])
+        return MlpPiece(span.first_segment + start, theta, self._target)
 
     def _span_blocks(
         self, index: int, span: Span, position: int, end: int | None

@@ -15,6 +15,7 @@ from hscodec.codec.decoder import Decoder
 from hscodec.codec.lost import SecondsRange, heard_in, merged, missing_end
 from hscodec.codec.mlp_decoder import MlpDecoder
 from hscodec.codec.playback import Number, Playback, check_playback
+from hscodec.codec.sampling import TimeSampler
 from hscodec.codec.stored_network import stored_network
 from hscodec.codec.symbols import LayeredReader, LayeredStream, SymbolReader, SymbolStream, open_symbols
 from hscodec.coding.layered import LayeredSymbols
@@ -65,6 +66,7 @@ class Reader:
         keep_going: bool = False,
     ) -> None:
         check_playback(rate, speed)
+        device = choose_device(device) if isinstance(device, str) else device
         with contextlib.ExitStack() as stack:
             if isinstance(source, str | Path):
                 self._container = stack.enter_context(open_container(source))
@@ -82,6 +84,7 @@ class Reader:
             self.playback: Playback = self._decoder.playback
             self.rate = self.playback.rate_hz
             self.num_samples: int = self._decoder.num_samples or 0
+            self._sampler = TimeSampler(self._decoder, self.header, self._container.num_samples, device)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> "Reader":
@@ -149,6 +152,30 @@ class Reader:
         """
         self._check_range(start, stop)
         return self._backwards(start, stop) if reverse else self._decoder.blocks(start, stop)
+
+    def sample(self, times: torch.Tensor, *, band_limit_hz: float | None = None) -> torch.Tensor:
+        """Return the sound at arbitrary times, as a differentiable function of them.
+
+        Only the chunks that the times need are read, and those used last are kept ready. Memory depends on how many
+        times there are, but for a few seconds of networks, and time on how many of them and in how many different
+        parts of the sound they lie. At the times of a regular grid the result is that of `read`, but for rounding.
+
+        Args:
+            times: Seconds of the encoded sound, in any order, on any device. `rate` and `speed` play no role. Outside
+                the sound, and where a time is not a number, the result is 0. Take double precision: in single
+                precision a minute into a sound times are 4 microseconds apart.
+            band_limit_hz: Highest frequency that is rendered, which keeps sparse times from aliasing; None renders all
+                that there is. Networks with hidden layers know no such limit.
+
+        Shape:
+            times: [N]
+            returns: [C, N] float32, on the reader's device; gradients reach `times` once, not twice
+
+        Raises:
+            FormatError: Something needed is damaged and `keep_going` is not set.
+            HscodecError: The times are no vector of floats, or there can be no such band limit.
+        """
+        return self._sampler.sample(times, band_limit_hz=band_limit_hz)
 
     def sample_at(self, seconds: Fraction | float) -> int:
         """Return the first sample at that time of the encoded sound or later.

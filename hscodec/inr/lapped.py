@@ -210,7 +210,7 @@ def _chirps(
             return torch.exp(0.5j * torch.pi * spacing * index**2)
 
         weight, sample = (torch.arange(count, dtype=torch.float64) for count in (num_weights, num_samples))
-        size = _fast_length(num_weights + num_samples - 1)
+        size = fast_length(num_weights + num_samples - 1)
         kernel = torch.zeros(size, dtype=torch.complex128)
         kernel[:num_samples] = chirp(sample).conj()
         kernel[size - num_weights + 1 :] = chirp(weight[1:].flip(0)).conj()
@@ -219,7 +219,7 @@ def _chirps(
         return _on(like, chirp(weight)), _on(like, sample_factor), _on(like, torch.fft.fft(kernel))
 
 
-def _fast_length(minimum: int) -> int:
+def fast_length(minimum: int) -> int:
     """Return a length of at least `minimum` that has no prime factors but 2, 3 and 5."""
     return min(factor << max(-(-minimum // factor) - 1, 0).bit_length() for factor in (1, 3, 5, 9, 15))
 
