@@ -67,7 +67,9 @@ class TimeSampler:
         """Return those times that lie in the sound in hops, ascending and exact, and where they stand."""
         exact = times.detach()
         exact = exact.cpu() if exact.device.type == "mps" else exact  # which knows no double precision
-        hops, order = (exact.to(torch.float64) / float(self._header.hop_seconds)).sort()
+        hop_seconds = self._header.hop_seconds
+        # Hops are a whole number of times in a second or so, which a division by the rounded hop would not preserve.
+        hops, order = (exact.to(torch.float64) * hop_seconds.denominator / hop_seconds.numerator).sort()
         inside = (hops >= 0) & (hops < self._end)
         return hops[inside], order[inside].to(self._device)
 

@@ -59,14 +59,14 @@ def sample_nonuniform(
     """
     usable = theta.shape[-1] if band_limit is None else min(theta.shape[-1], int(2 * band_limit))
     lead, num_segments = theta.shape[:-2], theta.shape[-2]
+    outputs = torch.zeros(1 + with_slopes, *lead, len(times), dtype=theta.dtype, device=theta.device)
     with torch.no_grad():
-        rows = theta[..., :usable].reshape(-1, num_segments, usable)
-        outputs = rows.new_zeros(1 + with_slopes, len(rows), len(times))
         if num_segments > 1 and usable:
-            for places, hop, position in _blocks(times, num_segments - 1):
-                outputs[..., places.to(theta.device)] = _render(rows, hop, position, with_slopes)
-    values, *slopes = (output.reshape(*lead, len(times)) for output in outputs)
-    return Sampled(values, slopes[0] if with_slopes else None)
+            rows = theta[..., :usable].reshape(-1, num_segments, usable)
+            channels = outputs.view(len(outputs), len(rows), -1)
+            for places, hops, positions in _blocks(times, num_segments - 1):
+                channels[..., places.to(theta.device)] = _render(rows, hops, positions, with_slopes)
+    return Sampled(outputs[0], outputs[1] if with_slopes else None)
 
 
 def _blocks(times: torch.Tensor, num_hops: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
