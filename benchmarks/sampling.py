@@ -1,9 +1,9 @@
 """Speed, memory and accuracy of `Reader.sample`: a sound at arbitrary times, as many as it has samples.
 
 Run `python benchmarks/sampling.py`. Times are those of a regular grid, each moved at random by up to half a sample,
-in order and shuffled; decoding the grid itself is timed beside it, all in seconds of CPU time. Accuracy is the largest difference to the decoded
-samples at the times of the grid, as a share of their peak. What evaluating the sines would take is measured on a
-few of the times.
+in order and shuffled; decoding the grid itself is timed beside it, all in seconds of CPU time. Accuracy is the largest
+difference to the decoded samples at the times of the grid, as a share of their peak. What evaluating the sines would
+take is measured on a few of the times.
 """
 
 import json

@@ -170,21 +170,41 @@ def snr_db(expected, found):
     return 10 * np.log10(np.square(expected[middle]).sum() / np.square(expected[middle] - found[middle]).sum())
 
 
+def against_soxr_db(ours, samples, own, rate):
+    """Return how near a rendering [T] is to what soxr makes of samples [T] at their own rate: as they lie, and moved.
+
+    Below 90 % of the lower Nyquist frequency, where soxr's filter is flat. soxr puts its first sample where the first
+    sample of its input is, half a sample into the sound at the rate of the input. Samples of this package sit half a
+    sample of their own into it. The second figure is with this difference taken out of soxr's output.
+    """
+    theirs = soxr.resample(samples, own, rate, quality="VHQ")[: len(ours)]
+    highest_hz = 0.9 * min(rate, own) / 2
+    found = banded(ours[: len(theirs)], rate, highest_hz)
+    shifts = (0, 0.5 / rate - 0.5 / own)
+    return [snr_db(banded(theirs, rate, highest_hz, shift_s=shift_s), found) for shift_s in shifts]
+
+
 @pytest.mark.parametrize("rate", [8000, 11_025, 12_345, 16_000, 20_000, 24_000, 44_100, 48_000, 96_000])
 def test_real_audio_is_what_soxr_makes_of_it(speech, rate):
-    """Below 90 % of the lower Nyquist frequency, where soxr's filter is flat.
-
-    soxr puts its first sample where the first sample of its input is, half a sample into the sound at the rate of the
-    input. Samples of this package sit half a sample of their own into it. The difference is taken out of soxr's output.
-    """
     samples, own = soundfile.read(speech)
     per_hop = own // 50
     samples = samples[: len(samples) // per_hop * per_hop]
     theta = LappedSiren(per_hop).analyze(torch.from_numpy(np.pad(samples, per_hop)), per_hop)
     ours = LappedSiren(per_hop).synthesize(theta, Fraction(rate, 50)).numpy()
-    theirs = soxr.resample(samples, own, rate, quality="VHQ")[: len(ours)]
-    highest_hz = 0.9 * min(rate, own) / 2
-    moved = banded(theirs, rate, highest_hz, shift_s=0.5 / rate - 0.5 / own)
-    assert snr_db(moved, banded(ours[: len(theirs)], rate, highest_hz)) > 78
-    # As they come, the two differ by the half samples.
-    assert snr_db(banded(theirs, rate, highest_hz), banded(ours[: len(theirs)], rate, highest_hz)) < 40
+    as_they_lie_db, moved_db = against_soxr_db(ours, samples, own, rate)
+    assert moved_db > 78
+    assert as_they_lie_db < 40
+
+
+@pytest.fixture(scope="module")
+def coded_speech(speech, tmp_path_factory):
+    path = tmp_path_factory.mktemp("speech") / "speech.hsnd"
+    encode_file(speech, path, model=load_model("hsc-5"), device="cpu")
+    return path
+
+
+@pytest.mark.parametrize("rate", [8000, 16_000, 44_100, 96_000])
+def test_coded_audio_is_at_other_rates_what_soxr_makes_of_its_own(coded_speech, rate):
+    with Reader(coded_speech, device="cpu") as own, Reader(coded_speech, rate=rate, device="cpu") as other:
+        ours, samples = (reader.read()[0].double().numpy() for reader in (other, own))
+    assert against_soxr_db(ours, samples, 22_050, rate)[1] > 75
