@@ -1,6 +1,7 @@
 """Pieces of a decoded sound that can be sampled at any time: refined weights of a few seconds, ready on the device."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Protocol
 
 import numpy as np
@@ -30,7 +31,7 @@ class Piece(Protocol):
     @property
     def stop_hop(self) -> int: ...  # noqa: D102
 
-    def sample(self, hops: torch.Tensor, *, band_limit: float | None, with_slopes: bool) -> Sampled:
+    def sample(self, hops: torch.Tensor, *, band_limit: Fraction | float | None, with_slopes: bool) -> Sampled:
         """Sample all channels, at the level at which the sound was analyzed; nothing is recorded for autograd.
 
         Args:
@@ -73,7 +74,7 @@ class LappedPiece:
         """One past its last hop."""
         return self.first_hop + self.theta.shape[1] - 1
 
-    def sample(self, hops: torch.Tensor, *, band_limit: float | None, with_slopes: bool) -> Sampled:
+    def sample(self, hops: torch.Tensor, *, band_limit: Fraction | float | None, with_slopes: bool) -> Sampled:
         """Sample all channels; see `Piece`."""
         sampled = sample_nonuniform(self.theta, hops - self.first_hop, band_limit=band_limit, with_slopes=with_slopes)
         return lowered_at(sampled, self.attacks, hops, origin=self.origin)
@@ -93,7 +94,7 @@ class SilentPiece:
     stop_hop: int
     silence: torch.Tensor
 
-    def sample(self, hops: torch.Tensor, *, band_limit: float | None, with_slopes: bool) -> Sampled:
+    def sample(self, hops: torch.Tensor, *, band_limit: Fraction | float | None, with_slopes: bool) -> Sampled:
         """Return silence in all channels; see `Piece`."""
         values = self.silence.expand(-1, len(hops))
         return Sampled(values, values if with_slopes else None)
@@ -118,7 +119,7 @@ class MlpPiece:
         """One past its last hop."""
         return self.first_hop + len(self.theta[0])
 
-    def sample(self, hops: torch.Tensor, *, band_limit: float | None, with_slopes: bool) -> Sampled:
+    def sample(self, hops: torch.Tensor, *, band_limit: Fraction | float | None, with_slopes: bool) -> Sampled:
         """Sample all channels; see `Piece`."""
         if band_limit is not None:
             raise HscodecError("networks with hidden layers are no sums of known frequencies: they know no band limit")

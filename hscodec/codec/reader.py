@@ -156,9 +156,10 @@ class Reader:
     def sample(self, times: torch.Tensor, *, band_limit_hz: float | None = None) -> torch.Tensor:
         """Return the sound at arbitrary times, as a differentiable function of them.
 
-        Only the chunks that the times need are read, and those used last are kept ready. Memory depends on how many
-        times there are, but for a few seconds of networks, and time on how many of them and in how many different
-        parts of the sound they lie. At the times of a regular grid the result is that of `read`, but for rounding.
+        Only the chunks that the times need are read, and the networks used last, some 20 s of them, are kept ready.
+        What it costs grows with the number of times, and with that of the different stretches of 5 s in which they
+        lie; memory takes some 40 bytes for each time (`benchmarks/sampling.py`). At the times of a regular grid the
+        result is that of `read`, but for rounding.
 
         Args:
             times: Seconds of the encoded sound, in any order, on any device. `rate` and `speed` play no role. Outside

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from fractions import Fraction
+from math import inf
 from typing import Protocol
 
 import torch
@@ -44,24 +45,27 @@ class TimeSampler:
         """Return the sound at `times`; see `codec.reader.Reader.sample`."""
         if times.ndim != 1 or not times.is_floating_point():
             raise HscodecError(f"times are a vector of floats, not {times.dtype} of shape {list(times.shape)}")
-        if band_limit_hz is not None and not band_limit_hz > 0:
-            raise HscodecError(f"the band limit must be greater than 0 Hz, not {band_limit_hz}")
-        hop_seconds = float(self._header.hop_seconds)
-        band_limit = None if band_limit_hz is None else band_limit_hz * hop_seconds
-        with_slopes = times.requires_grad and torch.is_grad_enabled()
+        if band_limit_hz is not None and not 0 < band_limit_hz < inf:
+            raise HscodecError(f"the band limit must be a frequency greater than 0 Hz, not {band_limit_hz}")
+        # Exact, so that the Nyquist frequency of a grid keeps the features that the grid keeps.
+        band_limit = None if band_limit_hz is None else Fraction(band_limit_hz) * self._header.hop_seconds
+        gain, hop_seconds = self._header.gain, float(self._header.hop_seconds)
         hops, places = self._ascending(times)
         # Made outside inference mode, so that what is handed out may take part in training.
-        outputs = torch.zeros(1 + with_slopes, self._header.num_channels, len(times), device=self._device)
+        values = torch.zeros(self._header.num_channels, len(times), device=self._device)
+        slopes = torch.zeros_like(values) if times.requires_grad and torch.is_grad_enabled() else None
         start = 0
         with torch.no_grad():
             while start < len(hops):
                 piece = self._piece(int(hops[start]))
                 stop = max(int(torch.searchsorted(hops, float(piece.stop_hop))), start + 1)
-                sampled = piece.sample(hops[start:stop], band_limit=band_limit, with_slopes=with_slopes)
-                for output, part in zip(outputs, (part for part in sampled if part is not None), strict=True):
-                    output[:, places[start:stop]] = part * self._header.gain
+                here = places[start:stop]
+                sampled = piece.sample(hops[start:stop], band_limit=band_limit, with_slopes=slopes is not None)
+                values[:, here] = sampled.values * gain
+                if slopes is not None and sampled.slopes is not None:
+                    slopes[:, here] = sampled.slopes * (gain / hop_seconds)
                 start = stop
-        return differentiable(times, outputs[0], outputs[1] / hop_seconds) if with_slopes else outputs[0]
+        return values if slopes is None else differentiable(times, values, slopes)
 
     def _ascending(self, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return those times that lie in the sound in hops, ascending and exact, and where they stand."""

@@ -18,6 +18,7 @@ the root of the sum of theta's squares, 1e-12 in double precision (`tests/inr/te
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from math import pi
 
@@ -39,7 +40,7 @@ _BLOCK_TIMES = 1 << 15
 
 
 def sample_nonuniform(
-    theta: torch.Tensor, times: torch.Tensor, *, band_limit: float | None = None, with_slopes: bool = False
+    theta: torch.Tensor, times: torch.Tensor, *, band_limit: Fraction | float | None = None, with_slopes: bool = False
 ) -> Sampled:
     """Sample at arbitrary times, as `LappedSiren.sample` does, but fast where there are many.
 

@@ -163,8 +163,9 @@ def test_lost_chunks_are_silence_or_a_failure(long_file, tiny_model):
     [
         (torch.zeros(2, 2), None, "vector of floats"),
         (torch.arange(3), None, "vector of floats"),
-        (torch.zeros(2), 0.0, "band limit must be greater than 0"),
-        (torch.zeros(2), math.nan, "band limit must be greater than 0"),
+        (torch.zeros(2), 0.0, "band limit must be a frequency"),
+        (torch.zeros(2), math.inf, "band limit must be a frequency"),
+        (torch.zeros(2), math.nan, "band limit must be a frequency"),
     ],
 )
 def test_what_cannot_be_sampled(long_file, times, band_limit_hz, message):
