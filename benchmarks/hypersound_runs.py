@@ -1,4 +1,4 @@
-"""What the comparison of the HyperSound family trains: every variant, and what becomes of one when a part is left out."""
+"""What the comparison of the HyperSound family trains: every variant, and one of them with one part left out."""
 
 import json
 from dataclasses import dataclass, replace

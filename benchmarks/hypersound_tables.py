@@ -46,11 +46,9 @@ def markdown(content: dict[str, Any]) -> str:
                 _table(points, bits, lambda point: f"{point[0]}, {point[1]:g} bits"),
                 "## Without one part of the training",
                 f"`{ABLATED}`, its bottleneck stored with 8 bits.",
-                _table(
-                    points, [(f"{name}, latent", 8.0) for name in ablations], lambda p: p[0].removesuffix(", latent")
-                ),
+                _table(points, [(f"{name}, latent", 8.0) for name in ablations], lambda point: point[0]),
                 "## Networks fitted to each clip, and the flagship",
-                "The number behind a fit is its bits, behind the flagship its quality. A fit's time to encode is its training.",
+                "Behind a fit stand its bits, behind the flagship its quality. A fit is trained while it encodes.",
                 _table(points, others, lambda point: f"{point[0]}, {point[1]:g}"),
                 "## Provenance",
                 "\n".join(_provenance(run) for run in content["runs"]),

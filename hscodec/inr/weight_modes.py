@@ -48,14 +48,14 @@ class WeightMode(str, Enum):  # StrEnum needs Python 3.11
 
 
 class WeightStart(str, Enum):
-    """How the target networks of all segments are spread before training; each by itself is random in all three.
+    """How the target networks of segments are spread before training; each by itself is random in all cases.
 
-    Apart, each segment is given another random network, so what a hidden layer computes differs from segment to segment,
-    and none can be read by a last layer that is still to be learned. In common, the hidden layers of all segments are
-    variations of one random network, and the first thing to learn, the last layer, is a linear problem.
+    Hyperfan: each segment is given another random network, so what a hidden layer computes differs from segment to
+    segment, and cannot be read by a last layer that is still to be learned. In common: the hidden layers of all
+    segments are variations of one random network, and the first thing to learn, the last layer, is a linear problem.
 
-    Both give each weight the variance of direct initialisation, over many models. Plain does not: it is the last layer
-    of the hypernetwork as any dense layer starts.
+    Both give each weight the variance of direct initialisation, over many models. Plain does not: the last layer of the
+    hypernetwork starts as any dense layer does.
     """
 
     COMMON = "common"
@@ -192,22 +192,20 @@ class InstanceWeights(nn.Module):
         return (1.0, 1.0) if is_factor else stds
 
     def _deviation(self, index: int) -> tuple[float, float]:
-        """Return the standard deviations that instance weights of a layer start with around what they have in common."""
+        """Return how far instance weights of a layer start from what they have in common: standard deviations."""
+        units = self._unit(index)
         if self.modes[index] == WeightMode.MULTIPLICATIVE:
-            return tuple(FACTOR_STD * min(unit, 1.0) for unit in self._unit(index))  # pyright: ignore[reportReturnType]
-        matrix_std, bias_std = initial_std(self.config)[index]
+            return FACTOR_STD * min(1.0, units[0]), FACTOR_STD * min(1.0, units[1])
+        stds = initial_std(self.config)[index]
         if self.start == WeightStart.COMMON and index < len(self.shapes) - 1:
-            units = self._unit(index)
-            return (
-                COMMON_DEVIATION * min(matrix_std, units[0]),
-                COMMON_DEVIATION * min(bias_std, units[1]),
-            )
-        share = HYPERFAN_SHARE if self.modes[index] == WeightMode.ADDITIVE else 0.0
-        return math.sqrt(1 - share) * matrix_std, math.sqrt(1 - share) * bias_std
+            return COMMON_DEVIATION * min(stds[0], units[0]), COMMON_DEVIATION * min(stds[1], units[1])
+        scale = math.sqrt(1 - HYPERFAN_SHARE) if self.modes[index] == WeightMode.ADDITIVE else 1.0
+        return scale * stds[0], scale * stds[1]
 
     def _common_scales(self, index: int) -> torch.Tensor:
-        """Return what random weights of a layer are multiplied by, so that with the deviations they have the variance
-        of direct initialisation: [K of the layer].
+        """Return what random weights of a layer are multiplied by: [K of the layer].
+
+        With the deviations they then have the variance of direct initialisation.
         """
         stds = initial_std(self.config)[index]
         pairs = zip(self._deviation(index), stds, strict=True)

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 from fractions import Fraction
+from statistics import mean
 
 import pytest
 import torch
@@ -180,15 +181,16 @@ def test_generated_networks_sound_as_loud_as_directly_initialised_ones(kind, mod
 def test_hidden_layers_start_in_common(kind):
     """Two unlike segments with one last layer sound alike, which they would not if they started apart."""
 
-    def likeness(start):
-        network = small(kind, start=start, dense=(64, 64))
+    def likeness(start, seed):
+        network = small(kind, start=start, seed=seed, dense=(64, 64))
         loud_and_quiet = noise(2, 200) * torch.tensor([[3.0], [0.03]])
         theta = network.theta(network.instance_weights(loud_and_quiet)).detach()
         theta[:, -17:] = theta[0, -17:]
         return torch.corrcoef(network.mlp(theta, torch.linspace(-1, 1, 200)))[0, 1].item()
 
-    assert likeness(WeightStart.COMMON) > 0.9
-    assert likeness(WeightStart.HYPERFAN) < 0.9
+    common, apart = (mean(likeness(start, seed) for seed in range(6)) for start in SPREAD_STARTS)
+    assert common > 0.7
+    assert apart < 0.5
 
 
 def test_a_plain_start_is_that_of_any_dense_layer():
@@ -201,7 +203,7 @@ def test_a_plain_start_is_that_of_any_dense_layer():
 
 def test_the_level_of_a_segment_does_not_decide_the_size_of_its_weights_at_first():
     """Yet it is not lost: it shows in their direction."""
-    network = small(dense=(64, 64))
+    network = small(start=WeightStart.HYPERFAN, dense=(64, 64))
     sound = noise(8, 200)
     loud, quiet = (network.instance_weights(gain * sound) for gain in (3.0, 0.1))
     assert loud.std().item() == pytest.approx(quiet.std().item(), rel=0.1)
