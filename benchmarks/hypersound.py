@@ -35,6 +35,7 @@ CLIP_SAMPLES, SAMPLE_RATE = 32_768, 22_050
 CLIP_START_S = 0.5
 """Recordings begin with silence."""
 METRICS = ("mse", "l1", "lsd", "si_snr", "pesq", "stoi", "cdpam")
+SHIPPED = "hypersound-fmlp"
 FLAGSHIP_QUALITIES = (2.0, 5.0, 8.0)
 
 
@@ -128,6 +129,8 @@ def _codecs(runs: Path, fit_steps: int) -> list[FileCodec]:
         if run.name == ABLATED:
             codecs += [generated(run.name, path, Storage.BOTTLENECK, bits) for bits in (4, 5, 6)]
             codecs += [generated(run.name, path, Storage.WEIGHTS, bits) for bits in (4, 6, 16)]
+    codecs += [generated(SHIPPED, SHIPPED, Storage.BOTTLENECK, bits) for bits in (5, 6, 8)]
+    codecs.append(generated(SHIPPED, SHIPPED, Storage.WEIGHTS, 8))
     whole = Fraction(CLIP_SAMPLES, SAMPLE_RATE)
     for kind in ("fmlp", "siren"):
         config = FitConfig(network=MlpConfig(kind=kind), segment_seconds=whole, steps=fit_steps, bits=8)

@@ -57,8 +57,8 @@ class FileCodec:
         return np.ascontiguousarray(frames.T, dtype=np.float32), segments * header.num_weights
 
 
-def generated(name: str, path: Path, storage: Storage, bits: int) -> FileCodec:
-    """Return what encodes with a trained model of the family."""
+def generated(name: str, path: Path | str, storage: Storage, bits: int) -> FileCodec:
+    """Return what encodes with a trained model of the family, given by path or name."""
     model = load_model(path)
 
     def write(source: Path, target: Path) -> object:

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run from a ch
 
 from benchmarks import provenance
 from hscodec.audio.resample import resample
-from hscodec.errors import CorpusError, HscodecError
+from hscodec.errors import AudioError, CorpusError, HscodecError
 from hscodec.hypernet.hypersound import HyperSound
 from hscodec.inr.lapped import LappedSiren
 from hscodec.model import Hypernetwork
@@ -87,14 +87,17 @@ def mel_features(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def excerpts(folder: Path, *, seconds: float, limit: int) -> list[tuple[np.ndarray, int]]:
-    """Return the middle of up to `limit` recordings that are long enough, scaled to one peak, and their rates.
+    """Return the middle of up to `limit` usable recordings that are long enough, scaled to one peak, and their rates.
 
     Raises:
         CorpusError: There are fewer than one for each fold.
     """
     found: list[tuple[np.ndarray, int]] = []
     for path in sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES):
-        recording = corpus_decode.probe(path)
+        try:
+            recording = corpus_decode.probe(path)
+        except AudioError:  # an empty file, in most cases
+            continue
         count = round(seconds * recording.sample_rate)
         start = (recording.num_samples - count) // 2
         if start < 0 or len(found) == limit:
