@@ -23,8 +23,10 @@ LATENT_UNIT_BITS = 8
 EVEN = 128
 """The agreement of signs that have nothing to do with each other."""
 AGREEMENT_BITS = 8
-_COUPLING = struct.Struct(f"<BBB{len(PASSES)}B{NUM_BANDS}B")
-COUPLING_BYTES = _COUPLING.size
+COUNT = struct.Struct("<B")
+"""Number of couplings."""
+COUPLING = struct.Struct(f"<BBB{len(PASSES)}s{NUM_BANDS}s")
+"""First and second channel, share of the latent, loudness, agreement."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,11 @@ class Coupling:
 
 def pack_couplings(couplings: Sequence[Coupling]) -> bytes:
     """Return the bytes of couplings: their number, and each of them."""
-    return bytes([len(couplings)]) + b"".join(
-        _COUPLING.pack(each.first, each.second, each.latent, *each.loudness, *each.agreement) for each in couplings
-    )
+    records = [
+        COUPLING.pack(each.first, each.second, each.latent, bytes(each.loudness), bytes(each.agreement))
+        for each in couplings
+    ]
+    return COUNT.pack(len(couplings)) + b"".join(records)
 
 
 def unpack_couplings(payload: bytes, stored: Sequence[int]) -> tuple[list[Coupling], bytes]:
@@ -64,13 +68,13 @@ def unpack_couplings(payload: bytes, stored: Sequence[int]) -> tuple[list[Coupli
     Raises:
         FormatError: They are cut off or none, or a number is out of its range.
     """
-    stop = 1 + COUPLING_BYTES * payload[0] if payload else 1
+    stop = COUNT.size + COUPLING.size * payload[0] if payload else COUNT.size
     if len(payload) < stop:
         raise FormatError("payload ends within its couplings")
-    couplings = []
-    for first, second, latent, *numbers in _COUPLING.iter_unpack(payload[1:stop]):
-        loudness, agreement = tuple(numbers[: len(PASSES)]), tuple(numbers[len(PASSES) :])
-        couplings.append(Coupling(first, second, latent, loudness, agreement))
+    couplings = [
+        Coupling(first, second, latent, tuple(loudness), tuple(agreement))
+        for first, second, latent, loudness, agreement in COUPLING.iter_unpack(payload[COUNT.size : stop])
+    ]
     check_couplings(couplings, stored)
     return couplings, payload[stop:]
 

@@ -7,7 +7,8 @@ import numpy as np
 from hscodec.coding.context import PASSES, Neighbourhood, contexts, loudness, on_grid
 from hscodec.coding.coupling import (
     AGREEMENT_BITS,
-    COUPLING_BYTES,
+    COUNT,
+    COUPLING,
     EVEN,
     Coupling,
     band_slices,
@@ -54,7 +55,7 @@ def choose_coupling(
     share, latent_bits = _latent_share(residuals, frequencies, (int(qualities[chosen[1]]) + 50) // 100)
     counts, loudness_bits = _loudness_weights(magnitudes, fine_classes, frequencies)
     agreement, sign_bits = _sign_agreement(weights[chosen])
-    if latent_bits + loudness_bits + sign_bits < 8 * (COUPLING_BYTES + 1):
+    if latent_bits + loudness_bits + sign_bits < 8 * (COUNT.size + COUPLING.size):
         return None
     return Coupling(*pair, share, counts, agreement)
 
