@@ -265,7 +265,7 @@ def read_chunk(data: bytes, start: int, header: Header, tables: Tables | None) -
     first, count, order, flags, payload_bytes, digest = fields("IHBBI8s", data, start + 4)
     require(first % 2 == 0 and first + count <= MAX_SEGMENTS, "bad first segment")
     require(count % 2 == 0 and 2 <= count <= MAX_CHUNK_SEGMENTS, "bad number of segments")
-    orders = (PLAIN, BY_CLASS, BY_CONTEXT) if header.network is None else (BY_LAYER,)
+    orders = (PLAIN, BY_CLASS, BY_CONTEXT, BY_PAIR) if header.network is None else (BY_LAYER,)
     require(order in orders, f"order {order} is not known")
     require(flags & 0b1000 == 0, "a reserved bit of a chunk is set")
     require(1 <= payload_bytes <= MAX_CHUNK_PAYLOAD_BYTES, "bad payload length")
