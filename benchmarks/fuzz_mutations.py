@@ -326,8 +326,12 @@ def _change_couplings(random: Random, parts: FileParts, corpus: Corpus) -> None:
             old[place] = interesting(random, 1, old[place]) % 256
     else:
         old = bytearray()
-    new = bytes(old) if old and random.random() < 0.6 else pack_couplings(_draw_couplings(random, parts.shape[0]))
-    cut = random.randrange(len(new) + 1) if random.random() < 0.1 else len(new)
+    new = (
+        bytes(old)
+        if old and random.random() < 0.6
+        else pack_couplings(_draw_couplings(random, parts.shape[0] + (random.random() < 0.1)))
+    )
+    cut = random.randrange(len(new) + 1) if random.random() < 0.2 else len(new)
     chunk.payload = in_front + new[:cut] + symbols or b"\0"
     put(chunk.head, CHUNK_FIELDS["order"], int(random.choice((Order.BY_PAIR, Order.BY_PAIR, Order.BY_CONTEXT))))
     fix_digest(parts, chunk, corpus.model)
@@ -335,7 +339,7 @@ def _change_couplings(random: Random, parts: FileParts, corpus: Corpus) -> None:
 
 def _draw_couplings(random: Random, num_channels: int) -> list[Coupling]:
     """Return couplings of channels that follow, mostly such as a reader takes."""
-    channels = range(num_channels + (random.random() < 0.1))
+    channels = range(num_channels)
     return [
         Coupling(
             first,
