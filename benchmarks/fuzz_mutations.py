@@ -332,7 +332,7 @@ def _change_couplings(random: Random, parts: FileParts, corpus: Corpus) -> None:
         else pack_couplings(_draw_couplings(random, parts.shape[0] + (random.random() < 0.1)))
     )
     cut = random.randrange(len(new) + 1) if random.random() < 0.2 else len(new)
-    chunk.payload = in_front + new[:cut] + symbols or b"\0"
+    chunk.payload = in_front + new[:cut] + symbols * (cut == len(new)) or b"\0"
     put(chunk.head, CHUNK_FIELDS["order"], int(random.choice((Order.BY_PAIR, Order.BY_PAIR, Order.BY_CONTEXT))))
     fix_digest(parts, chunk, corpus.model)
 
