@@ -14,6 +14,9 @@ from benchmarks.fuzz_layout import CHUNK_FIELDS, HEADER_FIELDS, TRAILER_FIELDS, 
 from hscodec.coding import layered
 from hscodec.coding.attacks import ATTACK, COUNT
 from hscodec.coding.by_context import walk
+from hscodec.coding.context import PASSES
+from hscodec.coding.coupling import COUNT as COUNT_OF_COUPLINGS
+from hscodec.coding.coupling import COUPLING, NUM_BANDS, Coupling, pack_couplings
 from hscodec.coding.order import Order
 from hscodec.coding.payload import ChunkSymbols, unpack
 from hscodec.coding.rans import Distribution, Writer
@@ -255,7 +258,7 @@ def _change_frame(random: Random, parts: FileParts, corpus: Corpus) -> None:
 def _change_content(random: Random, parts: FileParts, corpus: Corpus) -> None:
     """Change what a frame holds, or words; symbols that they then stand for, if any, mostly get their right digest."""
     for chunk in random.sample(parts.chunks, min(len(parts.chunks), 1)):
-        by_context = get(chunk.head, CHUNK_FIELDS["order"]) == Order.BY_CONTEXT
+        by_context = get(chunk.head, CHUNK_FIELDS["order"]) in (Order.BY_CONTEXT, Order.BY_PAIR)
         in_front, symbols = split_payload(parts, chunk)
         content = bytearray((symbols if by_context else frames.decompress(symbols)) or b"\x00")
         for _ in range(random.choice((1, 1, 2, 6))):
@@ -273,7 +276,7 @@ def _change_content(random: Random, parts: FileParts, corpus: Corpus) -> None:
             content = content or bytearray(1)
         chunk.payload = in_front + (bytes(content) if by_context else frames.compress(bytes(content)))
         if random.random() < 0.2:
-            put(chunk.head, CHUNK_FIELDS["order"], random.randrange(3))
+            put(chunk.head, CHUNK_FIELDS["order"], random.choice((0, 1, 2, Order.BY_PAIR)))
         if random.random() < 0.9:
             fix_digest(parts, chunk, corpus.model)
 
@@ -309,6 +312,47 @@ def _draw_rotations(random: Random, num_channels: int) -> np.ndarray:
     return np.array(pairs, np.int32).reshape(-1, 2)
 
 
+def _change_couplings(random: Random, parts: FileParts, corpus: Corpus) -> None:
+    """Change, add or remove what stands in front of symbols in order by-pair."""
+    if not parts.chunks:
+        return
+    chunk = random.choice(parts.chunks)
+    in_front, symbols = split_payload(parts, chunk)
+    if get(chunk.head, CHUNK_FIELDS["order"]) == Order.BY_PAIR:
+        size = COUNT_OF_COUPLINGS.size + COUPLING.size * get(symbols, (0, COUNT_OF_COUPLINGS.size))
+        old, symbols = bytearray(symbols[:size]), symbols[size:]
+        if random.random() < 0.5 and old:
+            place = random.randrange(len(old))
+            old[place] = interesting(random, 1, old[place]) % 256
+    else:
+        old = bytearray()
+    new = (
+        bytes(old)
+        if old and random.random() < 0.6
+        else pack_couplings(_draw_couplings(random, parts.shape[0] + (random.random() < 0.1)))
+    )
+    cut = random.randrange(len(new) + 1) if random.random() < 0.2 else len(new)
+    chunk.payload = in_front + new[:cut] + symbols * (cut == len(new)) or b"\0"
+    put(chunk.head, CHUNK_FIELDS["order"], int(random.choice((Order.BY_PAIR, Order.BY_PAIR, Order.BY_CONTEXT))))
+    fix_digest(parts, chunk, corpus.model)
+
+
+def _draw_couplings(random: Random, num_channels: int) -> list[Coupling]:
+    """Return couplings of channels that follow, mostly such as a reader takes."""
+    channels = range(num_channels)
+    return [
+        Coupling(
+            first,
+            first + 1,
+            random.choice((0, 255, random.randrange(256))),
+            tuple(random.choice((0, 16, random.randrange(17), random.randrange(18))) for _ in PASSES),
+            tuple(random.choice((1, 128, 255, random.randrange(1, 256))) for _ in range(NUM_BANDS)),
+        )
+        for first in channels[:-1:2]
+        if random.random() < 0.8
+    ]
+
+
 def split_payload(parts: FileParts, chunk: ChunkParts) -> tuple[bytes, bytes]:
     """Return what a payload holds in front of its symbols, as its flags say, and the symbols."""
     flags, length = get(chunk.head, CHUNK_FIELDS["flags"]), 0
@@ -341,14 +385,18 @@ def _change_symbols(random: Random, parts: FileParts, corpus: Corpus) -> None:
     num_latent = channels * (segments // 2) * corpus.model.tables.latent_channels
     extremes = [random.choice((0, 1, -1, -128, 128, 1 << 20, (1 << 31) - 1, -(1 << 31))) for _ in range(3)]
     values = [random.choice(extremes) for _ in range(num_latent + channels * segments * weights)]
-    order = random.choice((Order.PLAIN, Order.BY_CONTEXT))
+    order = random.choice((Order.PLAIN, Order.BY_CONTEXT, Order.BY_PAIR))
+    couplings = _draw_couplings(random, channels) if order is Order.BY_PAIR and stored.all() else []
     if order is Order.PLAIN:
         content = frames.compress(plain_content(values))
     elif weights <= corpus.model.tables.num_weights and quality <= fmt.MAX_QUALITY and segments % 2 == 0:
         residuals, symbols = np.split(np.array(values, np.int32), [num_latent])
         shapes = (channels, segments // 2, -1), (channels, segments, weights)
         writer = random.choice((Writer(), _Liar(random)))
-        content = _words(writer, residuals.reshape(shapes[0]), symbols.reshape(shapes[1]), corpus.model, qualities)
+        content = _words(
+            writer, residuals.reshape(shapes[0]), symbols.reshape(shapes[1]), corpus.model, qualities, couplings
+        )
+        content = pack_couplings(couplings) * (order is Order.BY_PAIR) + content
     else:
         _, content = split_payload(parts, chunk)
     chunk.payload = pack_rotations(rotations) + content
@@ -372,10 +420,17 @@ class _Liar(Writer):
         return symbols
 
 
-def _words(writer: Writer, residuals: np.ndarray, symbols: np.ndarray, model: Model, qualities: np.ndarray) -> bytes:
+def _words(
+    writer: Writer,
+    residuals: np.ndarray,
+    symbols: np.ndarray,
+    model: Model,
+    qualities: np.ndarray,
+    couplings: list[Coupling],
+) -> bytes:
     """Return the words of residuals [C, S/2, Z] and symbols [C, S, K] of channels of these qualities."""
     assert model.frequencies is not None
-    walk(writer, residuals, symbols, model.tables, model.frequencies, qualities)
+    walk(writer, residuals, symbols, model.tables, model.frequencies, qualities, couplings)
     return writer.finish()
 
 
@@ -418,7 +473,12 @@ def fix_digest(parts: FileParts, chunk: ChunkParts, model: Model) -> bool:
     segments = get(chunk.head, CHUNK_FIELDS["num_segments"])
     quality = get(parts.fixed, HEADER_FIELDS["quality"])
     order = get(chunk.head, CHUNK_FIELDS["order"])
-    if not 0 < channels * segments * weights < 1 << 16 or quality > fmt.MAX_QUALITY or order > 3 or segments % 2:
+    if (
+        not 0 < channels * segments * weights < 1 << 16
+        or quality > fmt.MAX_QUALITY
+        or order > max(Order)
+        or segments % 2
+    ):
         return False
     shape = (channels, segments, weights)
     if order == Order.BY_LAYER:
@@ -473,6 +533,7 @@ BY_PARTS: dict[str, Callable[[Random, FileParts, Corpus], None]] = {
     "frame": _change_frame,
     "content": _change_content,
     "rotations": _change_rotations,
+    "couplings": _change_couplings,
     "symbols": _change_symbols,
     "shape": _change_shape,
     "nothing": _change_nothing,

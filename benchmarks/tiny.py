@@ -12,6 +12,7 @@ import torch
 
 from hscodec.coding import layered
 from hscodec.coding.by_context import walk
+from hscodec.coding.channel_pairs import channel_pairs
 from hscodec.coding.fixedpoint import FixedPointTables, latent_residuals, scale_classes
 from hscodec.coding.frequencies import FrequencyTables
 from hscodec.coding.payload import ChunkSymbols, pack
@@ -92,6 +93,7 @@ class _Shape:
         weights: K.
         segments: Segments of each chunk.
         rotations: Of each chunk, angle and reduction of each pair of channels; nothing where no chunk has any.
+        are_alike: Whether left and right are nearly the same, so that order by-pair is the shorter one.
         repeats: Whether all segments are alike, which makes plain order the shorter one.
         by_context: Whether the model's statistics may be used, which makes order by-context the shorter one.
         knows_length: Whether the header says the number of samples.
@@ -105,6 +107,7 @@ class _Shape:
     weights: int = 40
     segments: tuple[int, ...] = (12,)
     rotations: tuple[tuple[tuple[int, int], ...], ...] = ()
+    are_alike: bool = False
     repeats: bool = False
     by_context: bool = False
     knows_length: bool = True
@@ -130,6 +133,11 @@ _SHAPES = {
     "rotated": _Shape(channels=2, weights=24, segments=(8, 2, 4), rotations=(((37, 12),), (), ((64, 255),))),
     "context-rotated": _Shape(
         by_context=True, channels=2, weights=24, segments=(4, 10), quality=731, rotations=(((200, 255),), ((255, 30),))
+    ),
+    "pair": _Shape(by_context=True, are_alike=True, channels=2, weights=40, segments=(12, 10)),
+    "pair-five": _Shape(by_context=True, are_alike=True, channels=5, weights=24, segments=(12,), quality=437),
+    "pair-rotated": _Shape(
+        by_context=True, are_alike=True, channels=4, weights=40, segments=(12,), rotations=(((64, 255), (3, 12)),)
     ),
     "context-rotated-five": _Shape(
         by_context=True,
@@ -203,7 +211,8 @@ def _make_file(model: Model, shape: _Shape, seed: int) -> bytes:
             rotations = shape.rotations[index] if shape.rotations else ()
             symbols = _draw(model.tables, shape, count, np.random.default_rng((seed, index)), rotations)
             frequencies = model.frequencies if shape.by_context else None
-            packed = pack(symbols, model.tables, shape.quality, frequencies=frequencies)
+            pairs = channel_pairs(shape.channels) if shape.are_alike else []
+            packed = pack(symbols, model.tables, shape.quality, frequencies=frequencies, pairs=pairs)
             writer.write_chunk(
                 first_segment=writer.num_segments,
                 num_segments=count,
@@ -235,6 +244,10 @@ def _draw(
         qualities = channel_qualities(pairs, shape.quality, shape.channels)
         classes = scale_classes(tables, latent, qualities, shape.weights)
         weights = random.laplace(0, 1, classes.shape) * np.exp(0.75 * (np.minimum(classes, 12) + 0.5) - 6)
+    if shape.are_alike:
+        for first, second in channel_pairs(shape.channels):
+            latent[second] = latent[first] + (random.random(latent[first].shape) < 0.1)
+            weights[second] = weights[first] + random.normal(0, 0.3, weights[first].shape)
     weights = np.round(weights)
     weights.flat[::97] = random.integers(-1000, 1000, weights.flat[::97].size)
     return ChunkSymbols(latent * stored, weights.astype(np.int32) * stored, rotations=pairs)

@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,17 +54,20 @@ HYPERSOUND_FAMILY = "hypersound"
 
 @dataclass(frozen=True)
 class ManifestEntry:
-    """One line of a `manifest.json`: what a model is called, its file and its hash."""
+    """One line of a `manifest.json`: what a model is called, its file and its hash, and what it is tuned for."""
 
     name: str
     file: str
     sha256: str
     family: str = FAMILY
     summary: str = ""
+    tuned_for: str = "ear"
 
     def __post_init__(self) -> None:
         if not re.fullmatch("[0-9a-f]{64}", self.sha256):
             raise ConfigError(f"sha256 of {self.name!r} must be 64 lower-case hexadecimal digits")
+        if self.tuned_for not in TUNED_MODELS:
+            raise ConfigError(f"tuned_for of {self.name!r} must be one of {', '.join(TUNED_MODELS)}")
 
     @property
     def model_id(self) -> bytes:
@@ -158,11 +161,13 @@ class Model(_ModelFile):
         config: Shape of the hypernetwork.
         tables: Integers that bytes and symbols depend on.
         frequencies: Statistics of its symbols; models before hsc-4 have none.
+        tuned_for: A key of `TUNED_MODELS`, which says how an encoder treats stereo.
     """
 
     config: HypernetworkConfig
     tables: FixedPointTables
     frequencies: FrequencyTables | None
+    tuned_for: str = "ear"
 
     @cached_property
     def _networks(self) -> "dict[str, Hypernetwork]":
@@ -307,7 +312,7 @@ def _load_entry(folder: Path, entry: ManifestEntry) -> AnyModel:
     model = read_model_file(folder / entry.file, entry.name)
     if model.sha256 != entry.sha256:
         raise ModelError(f"{model.path} is damaged: its sha256 is not the one in the manifest")
-    return model
+    return replace(model, tuned_for=entry.tuned_for) if isinstance(model, Model) else model
 
 
 def _config(values: dict[str, Any], name: str) -> HypernetworkConfig:

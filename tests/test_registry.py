@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from hscodec.coding.frequencies import TABLE_NAMES
-from hscodec.errors import ModelError
+from hscodec.errors import ConfigError, ModelError
 from hscodec.registry import (
     DEFAULT_MODEL,
     ManifestEntry,
@@ -265,3 +265,9 @@ def test_a_changed_header_byte_does_no_harm(tiny_model_path, tmp_path, place, va
         read_model_file(path, "changed").network(CPU)
     except ModelError:
         pass
+
+
+def test_what_a_model_is_tuned_for_must_be_known():
+    with pytest.raises(ConfigError, match="tuned_for of 'a' must be one of ear, fidelity"):
+        ManifestEntry(name="a", file="a.safetensors", sha256="0" * 64, tuned_for="loudness")
+    assert ManifestEntry(name="a", file="a.safetensors", sha256="0" * 64).tuned_for == "ear"

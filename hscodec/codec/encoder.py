@@ -13,6 +13,8 @@ from hscodec.audio.attacks import find_attacks
 from hscodec.audio.resample import Resampler
 from hscodec.codec.constants import CHUNK_SEGMENTS
 from hscodec.codec.pairs import choose_rotations, chunk_angles
+from hscodec.codec.waveform_pairs import choose_waveform_rotations
+from hscodec.coding.channel_pairs import channel_pairs
 from hscodec.coding.payload import ChunkSymbols, PackedChunk, pack
 from hscodec.coding.rotations import channel_qualities, is_stored
 from hscodec.container.format import ChunkOrder
@@ -143,9 +145,8 @@ class Encoder:
         # The window begins one hop before the first segment's centre.
         samples = raised(samples, attacks, Fraction(self.samples_per_hop), origin=1, start=0)
         symbols = replace(self._symbols(samples.to(self.device)), attacks=attacks)
-        packed = self._pool.submit(
-            pack, symbols, self.model.tables, self.quality_hundredths, frequencies=self._frequencies
-        )
+        options = {"frequencies": self._frequencies, "pairs": channel_pairs(len(window))}
+        packed = self._pool.submit(pack, symbols, self.model.tables, self.quality_hundredths, **options)
         self._pending.append(_Pending(self._next_segment, symbols, packed))
         self._held = self._held[:, count * self.samples_per_hop :]
         self._next_segment += count
@@ -154,7 +155,7 @@ class Encoder:
     def _symbols(self, window: torch.Tensor) -> ChunkSymbols:
         theta = self.target.analyze(window, self.samples_per_hop)
         theta[..., self.num_weights :] = 0
-        rotations = choose_rotations(theta, self.model.config, self.quality_hundredths)
+        rotations = self._rotations(theta)
         theta = rotated(theta, chunk_angles(rotations, *theta.shape[:2]).to(theta))
         qualities = channel_qualities(rotations, self.quality_hundredths, len(theta))
         quality = torch.from_numpy((qualities / 100).astype(np.float32)).to(theta.device)
@@ -163,6 +164,11 @@ class Encoder:
         weights = self.network.quantize(theta[..., : self.num_weights], precision)
         stored = torch.from_numpy(is_stored(rotations, len(theta))).to(theta.device)[:, None, None]
         return ChunkSymbols((latent * stored).cpu().numpy(), (weights * stored).cpu().numpy(), rotations=rotations)
+
+    def _rotations(self, theta: torch.Tensor) -> np.ndarray:
+        if self.model.tuned_for == "fidelity":
+            return choose_waveform_rotations(theta, self.network, self.quality_hundredths, self.num_weights)
+        return choose_rotations(theta, self.model.config, self.quality_hundredths)
 
     def _packed(self, *, keep: int) -> Iterator[EncodedChunk]:
         """Yield packed chunks in order, leaving up to `keep` to the packing threads."""

@@ -67,18 +67,21 @@ class Neighbourhood:
 
     def contexts(self, grid: Pass, edges: np.ndarray) -> np.ndarray:
         """Return the context of each symbol of a pass, [C, S', K'], from what earlier passes have shown."""
+        return contexts(self.around(grid), edges)
+
+    def around(self, grid: Pass) -> np.ndarray:
+        """Return how loud it is around each symbol of a pass, [C, S', K'], from what earlier passes have shown."""
         near = grid.distance
         total = grid.time * (self._shifted(grid, near, 0) + self._shifted(grid, -near, 0))
         total += grid.frequency * (self._shifted(grid, 0, near) + self._shifted(grid, 0, -near))
         if grid.corner:
             total += grid.corner * (self._shifted(grid, near, near) + self._shifted(grid, -near, -near))
             total += grid.corner * (self._shifted(grid, near, -near) + self._shifted(grid, -near, near))
-        return np.searchsorted(edges, total, side="right")
+        return total
 
     def show(self, grid: Pass, magnitudes: np.ndarray) -> None:
         """Let the following passes see the magnitudes [C, S', K'] of a pass."""
-        loudness = np.minimum(magnitudes, MAX_MAGNITUDE) * self._units[on_grid(grid)]
-        self._shifted(grid, 0, 0)[:] = loudness
+        self._shifted(grid, 0, 0)[:] = loudness(magnitudes, self._units[on_grid(grid)])
 
     def _shifted(self, grid: Pass, segments: int, weights: int) -> np.ndarray:
         """Return a view of the loudness so far from each symbol of a pass."""
@@ -86,6 +89,16 @@ class Neighbourhood:
         rows = slice(_MARGIN + grid.segment + segments, _MARGIN + num_segments + segments, grid.stride)
         columns = slice(_MARGIN + grid.weight + weights, _MARGIN + num_weights + weights, grid.stride)
         return self._loudness[:, rows, columns]
+
+
+def loudness(magnitudes: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Return what magnitudes count whose scale classes have these units, int32."""
+    return np.minimum(magnitudes, MAX_MAGNITUDE).astype(np.int32) * units
+
+
+def contexts(around: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return the context of each symbol from how loud it is around it."""
+    return np.searchsorted(edges, around, side="right")
 
 
 def on_grid(grid: Pass) -> tuple[slice, slice, slice]:

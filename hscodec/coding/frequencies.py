@@ -1,6 +1,7 @@
 """How often each token stands where: the statistics behind order `by-context`, part of the model file."""
 
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 
 import numpy as np
 
@@ -69,6 +70,16 @@ class FrequencyTables:
         """Z."""
         return self.latent.shape[1]
 
+    @cached_property
+    def weight_bits(self) -> np.ndarray:
+        """Length of each token of weight symbols (bits), float32 as `weights`; for decisions of the encoder only."""
+        return _lengths(self.weights)
+
+    @cached_property
+    def latent_bits(self) -> np.ndarray:
+        """Length of each token of latent residuals (bits), float32 as `latent`; for decisions of the encoder only."""
+        return _lengths(self.latent)
+
     def weight_model(self, pass_index: int, row: int) -> Distribution:
         """Return the coder's model of tokens in a pass; `row` is the context times 64 plus the fine scale class."""
         return self._model(self.weights, (pass_index, *divmod(row, NUM_FINE_CLASSES)))
@@ -81,6 +92,10 @@ class FrequencyTables:
         if row not in self._models:
             self._models[row] = distribution(table[row], FREQUENCY_BITS)
         return self._models[row]
+
+
+def _lengths(table: np.ndarray) -> np.ndarray:
+    return FREQUENCY_BITS - np.log2(table.astype(np.float32))
 
 
 TABLE_NAMES = tuple(field.name for field in fields(FrequencyTables) if field.init)

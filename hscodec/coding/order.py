@@ -27,6 +27,8 @@ class Order(IntEnum):
     BY_CONTEXT = 2
     BY_LAYER = 3
     """Of networks with hidden layers, see `coding.layered`."""
+    BY_PAIR = 4
+    """By context, of which the first channel of a pair is part for the second."""
 
 
 def class_order(classes: np.ndarray) -> np.ndarray:

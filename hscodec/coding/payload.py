@@ -1,19 +1,23 @@
-"""The payload of a chunk: attacks and rotations, if there are any, and behind them its symbols in one of three orders.
+"""The payload of a chunk: attacks and rotations, if there are any, and behind them its symbols in one of four orders.
 
 In orders `plain` and `by-class` they are a zstd frame over latent residuals, weight symbols in stored order, and large
-values. Order `by-context` is `coding.by_context`, for models that hold the statistics which it needs.
+values. Order `by-context` is `coding.by_context`, for models that hold the statistics which it needs; order `by-pair`
+is the same with couplings of channels in front of it.
 
 The layout is normative in `docs/format.md`. Nothing here is floating point except the exact sums of `fixedpoint`.
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import zstandard
 
 from hscodec.coding import by_context
 from hscodec.coding.attacks import check_attacks, no_attacks, pack_attacks, unpack_attacks
+from hscodec.coding.coupling import Coupling, pack_couplings, unpack_couplings
+from hscodec.coding.coupling_fit import choose_coupling
 from hscodec.coding.fixedpoint import FixedPointTables, latent_from_residuals, latent_residuals, scale_classes
 from hscodec.coding.frequencies import FrequencyTables
 from hscodec.coding.order import RUN_CLASSES, Order, sort_symbols, unsort_symbols
@@ -79,6 +83,7 @@ def pack(
     quality_hundredths: int,
     *,
     frequencies: FrequencyTables | None = None,
+    pairs: Sequence[tuple[int, int]] = (),
 ) -> PackedChunk:
     """Return the smallest payload, as far as a quick trial of plain order can tell.
 
@@ -87,6 +92,7 @@ def pack(
         tables: The model's integers.
         quality_hundredths: Quality of the file times 100.
         frequencies: The model's statistics; without them order is plain or by class.
+        pairs: Channels, the first of which may help to tell the second.
 
     Shape:
         symbols.latent: [C, S/2, Z]
@@ -108,12 +114,37 @@ def pack(
     if frequencies is None:
         content, order = _by_class(symbols, tables, qualities), Order.BY_CLASS
     else:
-        content = by_context.write(symbols.latent, symbols.weights, tables, frequencies, qualities)
-        order = Order.BY_CONTEXT
+        content, order = _by_pair(symbols, tables, frequencies, qualities, pairs, np.flatnonzero(stored).tolist())
     plain = _plain(symbols, tables, smaller_than=len(content))
     if plain is not None:
         content, order = plain, Order.PLAIN
     return PackedChunk(in_front + content, order, has_attacks, has_rotations)
+
+
+def _by_pair(
+    symbols: ChunkSymbols,
+    tables: FixedPointTables,
+    frequencies: FrequencyTables,
+    qualities: np.ndarray,
+    pairs: Sequence[tuple[int, int]],
+    stored: list[int],
+) -> tuple[bytes, Order]:
+    """Return the symbols of the channels that are stored, coupled where that pays, else by context alone."""
+    found = (
+        choose_coupling(symbols.latent, symbols.weights, tables, frequencies, qualities, pair, stored)
+        for pair in pairs
+        if set(pair) <= set(stored)
+    )
+    couplings = [coupling for coupling in found if coupling]
+    in_front, order = (pack_couplings(couplings), Order.BY_PAIR) if couplings else (b"", Order.BY_CONTEXT)
+    couplings = _among_stored(couplings, stored)
+    content = by_context.write(symbols.latent, symbols.weights, tables, frequencies, qualities, couplings)
+    return in_front + content, order
+
+
+def _among_stored(couplings: Sequence[Coupling], stored: list[int]) -> list[Coupling]:
+    """Return couplings whose channels are counted among those that are stored."""
+    return [replace(each, first=stored.index(each.first), second=stored.index(each.second)) for each in couplings]
 
 
 def _by_class(symbols: ChunkSymbols, tables: FixedPointTables, qualities: np.ndarray) -> bytes:
@@ -172,10 +203,15 @@ def unpack(
     stored = is_stored(rotations, channels)
     qualities = channel_qualities(rotations, quality_hundredths, channels)[stored]
     shape = (len(qualities), segments, num_weights)
-    if order is not Order.BY_CONTEXT:
+    if order not in (Order.BY_CONTEXT, Order.BY_PAIR):
         latent, weights = _unpack_frame(payload, order, tables, qualities, shape=shape)
     elif frequencies is not None:
-        latent, weights = by_context.read(payload, tables, frequencies, qualities, shape=shape)
+        couplings: Sequence[Coupling] = ()
+        if order is Order.BY_PAIR:
+            places = np.flatnonzero(stored).tolist()
+            couplings, payload = unpack_couplings(payload, places)
+            couplings = _among_stored(couplings, places)
+        latent, weights = by_context.read(payload, tables, frequencies, qualities, couplings, shape=shape)
     else:
         raise FormatError("payload is in an order for which its model has no statistics")
     return ChunkSymbols(_all_channels(latent, stored), _all_channels(weights, stored), attacks, rotations)

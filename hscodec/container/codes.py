@@ -21,6 +21,7 @@ class ChunkOrder(IntEnum):
     BY_CLASS = 1
     BY_CONTEXT = 2
     BY_LAYER = 3
+    BY_PAIR = 4
 
 
 class Storage(IntEnum):

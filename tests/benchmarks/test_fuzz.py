@@ -2,6 +2,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import zlib
@@ -170,6 +171,35 @@ def test_mutations_of_rotations_are_read_or_refused(corpus, monkeypatch):
         "payload: runs of zeros do not fit the number of symbols",
     }
     assert min(outcomes[what] for what in expected) >= 3
+
+
+def test_mutations_of_couplings_are_read_or_refused(corpus, monkeypatch):
+    outcomes = Counter()
+
+    def counting(content, order, *arguments, **options):
+        try:
+            symbols = payload.unpack(content, order, *arguments, **options)
+        except FormatError as error:
+            outcomes[re.sub(r"\d+", "N", str(error))] += 1
+            raise
+        outcomes["read", order] += 1
+        return symbols
+
+    monkeypatch.setattr(fuzz_mutations, "unpack", counting)
+    for kind in ("couplings", "symbols"):
+        for number in range(80):
+            for name in ("pair", "pair-five", "context-stereo"):
+                fuzz_mutations.BY_PARTS[kind](Random(number), parse(corpus.files[name]), corpus)
+    expected = {
+        ("read", Order.BY_PAIR),
+        ("read", Order.BY_CONTEXT),
+        "payload announces couplings and has none",
+        "payload ends within its couplings",
+        "payload does not end with its last symbol",
+        "channel N is coupled, and nothing is stored of it",
+        "a coupling has N parts of loudness in N",
+    }
+    assert min(outcomes[what] for what in expected) >= 3, outcomes
 
 
 def test_mutations_get_everywhere_in_order_by_context(corpus, monkeypatch):

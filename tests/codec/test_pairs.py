@@ -149,12 +149,15 @@ def test_level_does_not_matter(scale):
     assert choose(scale * torch.stack([sound(0), sound(1)])) == []
 
 
-def test_channels_are_paired_in_their_order():
+def test_left_and_right_are_paired():
     theta, other = sound(), sound(1)
     assert choose(theta[None]) == []
     assert choose(torch.stack([theta, theta, theta])) == [[64, SILENT]]
     assert choose(torch.stack([other, theta, theta])) == []
-    assert choose(torch.stack([other, theta, theta, -theta, other])) == [[0, 0], [192, SILENT]]
+    six = torch.stack([theta, theta, theta, theta, theta, -theta])
+    assert choose(six) == [[64, SILENT], [0, 0], [192, SILENT]]  # the third and fourth are centre and low frequencies
+    five = torch.stack([theta, theta, theta, theta, theta])
+    assert choose(five) == [[64, SILENT], [0, 0]]  # the back pair, fourth and fifth, cannot be rotated
     assert choose(torch.stack([theta, theta, theta, other])) == [[64, SILENT], [0, 0]]
 
 

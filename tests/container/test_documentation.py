@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hscodec.coding import attacks, layered, rotations
+from hscodec.coding import attacks, coupling, layered, rotations
 from hscodec.container import ContainerReader, network
 from hscodec.container import format as fmt
 
@@ -40,6 +40,8 @@ STRUCTS = {
     "index entry": fmt.INDEX_ENTRY.format,
     "counts": fmt.TRAILER_COUNTS.format,
     "end": fmt.TRAILER_END.format,
+    "number of couplings": coupling.COUNT.format,
+    "coupling": coupling.COUPLING.format,
     "number of attacks": attacks.COUNT.format,
     "attack": attacks.ATTACK.format,
     "rotation": rotations.ROTATION.format,

@@ -236,7 +236,7 @@ def test_fields_of_a_later_minor_version_are_skipped(header):
         ("first_segment", fmt.MAX_SEGMENTS),
         ("payload_bytes", 0),
         ("payload_bytes", fmt.MAX_CHUNK_PAYLOAD_BYTES + 1),
-        ("order", 4),
+        ("order", 5),
         ("symbol_digest", bytes(7)),
     ],
 )

@@ -137,6 +137,27 @@ def rotated_three(level: float) -> bytes:
     return write(level, chunks, rotations=rotations, model=TINY_CONTEXT)
 
 
+def pairs_of_six(level: float) -> bytes:
+    """Return a file of six channels in order by-pair: front and back are coupled, in another way in each chunk."""
+    random = np.random.default_rng(6)
+    couplings = [
+        [(0, 1, 200, (16, 12, 8, 4, 0, 1, 15), (255, 250, 200, 150, 128, 100, 50, 1))],
+        [(0, 1, 0, (0,) * 7, (128,) * 8), (4, 5, 255, (0, 16, 16, 3, 9, 16, 2), (1, 2, 30, 64, 200, 230, 254, 255))],
+        [(0, 5, 96, (7,) * 7, (240,) * 8), (1, 4, 31, (2,) * 7, (20,) * 8)],
+    ]
+    rotations = [[], [], [(0, 0), (64, 255), (9, 12)]]
+    chunks = []
+    for size, pairs in zip((6, 4, 4), rotations, strict=True):
+        latent = random.laplace(0, 2, (6, size // 2, 4)).round().astype(np.int32)
+        symbols = random.laplace(0, 3 * np.exp(-np.arange(160) / 50), (6, size, 160)).round().astype(np.int32)
+        latent[5], symbols[5] = latent[4] + latent[5] // 4, symbols[4] + symbols[5] // 4
+        symbols[5, 0, :4] = [-39, 40, 41, -7]
+        if pairs:
+            latent[3] = symbols[3] = 0
+        chunks.append((latent, symbols, reference().BY_PAIR))
+    return write(level, chunks, rotations=rotations, couplings=couplings, model=TINY_CONTEXT)
+
+
 def runs(level: float) -> bytes:
     """Return a file with runs of zeros about the lengths at which a byte ends, and no run at the end."""
     latent = np.random.default_rng(1).laplace(0, 2, (1, 40, 4)).round().astype(np.int32)
@@ -153,6 +174,7 @@ def write(
     chunks: list[tuple[np.ndarray, np.ndarray, int]],
     *,
     rotations: list[list[tuple[int, int]]] | None = None,
+    couplings: list[list[tuple[Any, ...]]] | None = None,
     num_samples: int | None = None,
     streamed: bool = False,
     tags: tuple[tuple[str, str], ...] = (),
@@ -164,6 +186,7 @@ def write(
         level: The gain in its header.
         chunks: Latent [C, S/2, 4], symbols [C, S, 160] and order of each.
         rotations: Angle and reduction of each pair of channels, for each chunk; no chunk has any if None.
+        couplings: Of each chunk, for order by-pair.
         num_samples: Length; None is what the segments cover.
         streamed: Leave the length open in the header, and mark no chunk as the last.
         tags: Of the file.
@@ -182,6 +205,7 @@ def write(
     total = header.max_num_samples(sum(symbols.shape[1] for _, symbols, _ in chunks))
     total = total if num_samples is None else num_samples
     rotations = [[]] * len(chunks) if rotations is None else rotations
+    couplings = [[]] * len(chunks) if couplings is None else couplings
     sink = io.BytesIO()
     with ContainerWriter(sink, header if streamed else replace(header, num_samples=total)) as writer:
         for index, ((latent, symbols, order), pairs) in enumerate(zip(chunks, rotations, strict=True)):
@@ -190,7 +214,9 @@ def write(
                 num_segments=symbols.shape[1],
                 order=ChunkOrder(order),
                 symbol_digest=reference().symbol_digest(latent, symbols),
-                payload=reference().write_rotated(latent, symbols, pairs, order, load_file(model), QUALITY),
+                payload=reference().write_rotated(
+                    latent, symbols, pairs, order, load_file(model), QUALITY, couplings[index]
+                ),
                 last=not streamed and index == len(chunks) - 1,
                 has_rotations=bool(pairs),
             )
@@ -262,6 +288,12 @@ RECIPES = {
     ),
     "rotated-three": Recipe(
         "three channels: a rotation that differs from chunk to chunk, in all orders", rotated_three, str(TINY_CONTEXT)
+    ),
+    "pair": Recipe("order by-pair: two channels that are alike", nearly_mono(0.6, 5), str(TINY_CONTEXT)),
+    "pair-six": Recipe(
+        "order by-pair: six channels, two couplings, one beside a channel that is not stored",
+        pairs_of_six,
+        str(TINY_CONTEXT),
     ),
 }
 

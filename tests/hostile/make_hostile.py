@@ -451,6 +451,7 @@ FILES |= {
     "chunk-order-2": lambda: chunk(order=2),
     "chunk-order-3": lambda: chunk(order=3),
     "chunk-order-4": lambda: chunk(order=4),
+    "chunk-order-5": lambda: chunk(order=5),
     "chunk-order-wrong": lambda: chunk(order=0),
     "chunk-reserved-flag": lambda: chunk(flags=8),
     "chunk-last-too-early": lambda: chunk(flags=1),
@@ -573,6 +574,66 @@ def markers_that_claim_the_rest() -> bytes:
         put(part.head, CHUNK_FIELDS["payload_bytes"], 24 * (len(heads) - index))
     return parts.join()[:chunks_start] + b"".join(bytes(part.head) for part in heads) + bytes(100)
 
+
+# Payloads in order by-pair
+
+
+def coupled(
+    first: int = 0,
+    second: int = 1,
+    *,
+    loudness: int = 16,
+    agreement: int = 255,
+    count: int = 1,
+    silent: bool = False,
+    order: ChunkOrder = ChunkOrder.BY_PAIR,
+    make: Callable[[bytes], bytes] = bytes,
+) -> bytes:
+    """Return a file of three channels whose first chunk has a coupling.
+
+    Args:
+        first: Channel that is decoded before.
+        second: Channel that is told of it.
+        loudness: In each pass.
+        agreement: In each band.
+        count: How often the coupling stands there.
+        silent: Rotate the first two channels, with nothing stored of the second.
+        order: Of that chunk.
+        make: Makes its payload of what it was meant to hold.
+    """
+    chunks = [draw(count, seed=seed, num_channels=3) for seed, count in enumerate(SEGMENTS)]
+    if silent:
+        chunks[0].latent[1] = chunks[0].weights[1] = 0
+    parts = parse(write(*chunks, model=CONTEXT_MODEL))
+    pairs = [(64, 255)] if silent else []
+    kept = reference.stored_channels(pairs, 3)
+    told = (0, 1, 200, (loudness % 17,) * 7, (agreement or 1,) * 8)
+    words = reference.write_payload(
+        chunks[0].latent[kept], chunks[0].weights[kept], reference.BY_PAIR, CONTEXT_TENSORS, QUALITY, [told]
+    )
+    record = struct.pack("<BBB7s8s", first, second, 200, bytes([loudness] * 7), bytes([agreement] * 8))
+    first_chunk = parts.chunks[0]
+    first_chunk.payload = make(b"@\xff" * silent + bytes([count]) + record * count + words)
+    put(first_chunk.head, CHUNK_FIELDS["order"], int(order))
+    put(first_chunk.head, CHUNK_FIELDS["flags"], 4 * silent)
+    return parts.join()
+
+
+FILES |= {
+    "context-pair": lambda: coupled(),
+    "context-pair-agreement-0": lambda: coupled(agreement=0),
+    "context-pair-as-context": lambda: coupled(order=ChunkOrder.BY_CONTEXT),
+    "context-pair-backwards": lambda: coupled(1, 0),
+    "context-pair-cut": lambda: coupled(make=lambda old: old[:12]),
+    "context-pair-loudness-17": lambda: coupled(loudness=17),
+    "context-pair-none": lambda: coupled(count=0),
+    "context-pair-of-a-silent-channel": lambda: coupled(silent=True),
+    "context-pair-of-another-channel": lambda: coupled(1, 3),
+    "context-pair-of-one-channel": lambda: coupled(1, 1),
+    "context-pair-of-other-channels": lambda: coupled(0, 2),
+    "context-pair-twice": lambda: coupled(count=2),
+    "context-pair-without-symbols": lambda: coupled(make=lambda old: old[:19]),
+}
 
 # Payloads in order by-context
 

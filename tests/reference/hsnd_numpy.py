@@ -39,7 +39,7 @@ MAX_CHUNKS = 2**20
 MAX_SEGMENTS = MAX_CHUNKS * MAX_CHUNK_SEGMENTS
 
 UNKNOWN = 2**64 - 1
-PLAIN, BY_CLASS, BY_CONTEXT, BY_LAYER = 0, 1, 2, 3
+PLAIN, BY_CLASS, BY_CONTEXT, BY_LAYER, BY_PAIR = 0, 1, 2, 3, 4
 LAPPED_SIREN, FMLP, SIREN = 0, 1, 2
 SPARSE_CLASSES = 7  # classes below this are stored as runs of zeros and values
 NOT_STORED = 255  # a reduction: nothing is stored of the second channel
@@ -52,6 +52,11 @@ Quality = int | Sequence[int]
 
 Rotations = Sequence[tuple[int, int]]
 """Angle and reduction of each pair of channels; nothing where a chunk has none."""
+
+Coupling = tuple[int, int, int, tuple[int, ...], tuple[int, ...]]
+"""First and second channel, share of the latent, loudness in each pass, agreement of signs in each band."""
+
+BANDS = [np.s_[:, start:stop] for start, stop in itertools.pairwise((0, 8, 16, 32, 64, 128, 256, 512, None))]
 
 # Dimensions and magnitude of each table.
 TABLES = {
@@ -113,6 +118,7 @@ class Chunk:
         - symbols: [C, S, K] int64
         - attacks: (slot, channel, gain) of each
         - rotations: (angle, reduction) of each pair of channels, or none at all
+        - couplings: of order by-pair
         - scales: [C, S, G] float32, of networks with hidden layers; these have no latent
         - group_lengths: symbols of each of their G groups
     """
@@ -128,6 +134,7 @@ class Chunk:
     rotations: Rotations
     scales: np.ndarray | None = None
     group_lengths: tuple[int, ...] = ()
+    couplings: Sequence[Coupling] = ()
 
 
 @dataclass(frozen=True)
@@ -258,7 +265,7 @@ def read_chunk(data: bytes, start: int, header: Header, tables: Tables | None) -
     first, count, order, flags, payload_bytes, digest = fields("IHBBI8s", data, start + 4)
     require(first % 2 == 0 and first + count <= MAX_SEGMENTS, "bad first segment")
     require(count % 2 == 0 and 2 <= count <= MAX_CHUNK_SEGMENTS, "bad number of segments")
-    orders = (PLAIN, BY_CLASS, BY_CONTEXT) if header.network is None else (BY_LAYER,)
+    orders = (PLAIN, BY_CLASS, BY_CONTEXT, BY_PAIR) if header.network is None else (BY_LAYER,)
     require(order in orders, f"order {order} is not known")
     require(flags & 0b1000 == 0, "a reserved bit of a chunk is set")
     require(1 <= payload_bytes <= MAX_CHUNK_PAYLOAD_BYTES, "bad payload length")
@@ -276,9 +283,12 @@ def read_chunk(data: bytes, start: int, header: Header, tables: Tables | None) -
         return chunk, 24 + payload_bytes + 4
     attacks, payload = read_attacks(payload, shape) if flags & 2 else ([], payload)
     rotations, payload = read_rotations(payload, header.num_channels) if flags & 4 else ([], payload)
-    latent, symbols = read_rotated(payload, rotations, shape, order, tables, header.quality)
+    couplings, payload = read_couplings(payload, rotations, shape[0]) if order == BY_PAIR else ([], payload)
+    latent, symbols = read_rotated(payload, rotations, shape, order, tables, header.quality, couplings)
     require(symbol_digest(latent, symbols) == digest, "the symbols do not have the stated digest")
-    chunk = Chunk(first, count, order, bool(flags & 1), digest, latent, symbols, attacks, rotations)
+    chunk = Chunk(
+        first, count, order, bool(flags & 1), digest, latent, symbols, attacks, rotations, couplings=couplings
+    )
     return chunk, 24 + payload_bytes + 4
 
 
@@ -354,6 +364,21 @@ def stored_channels(rotations: Rotations, num_channels: int) -> list[int]:
     return [channel for channel in range(num_channels) if channel not in silent]
 
 
+def read_couplings(payload: bytes, rotations: Rotations, num_channels: int) -> tuple[list[Coupling], bytes]:
+    """Return the couplings in front of symbols in order by-pair, and the words of these."""
+    (count,) = fields("B", payload, 0)
+    numbers = [fields("18B", payload, 1 + 18 * index) for index in range(count)]
+    couplings = [(first, second, latent, rest[:7], rest[7:]) for first, second, latent, *rest in numbers]
+    channels = [channel for first, second, *_ in couplings for channel in (first, second)]
+    require(count > 0, "nothing is coupled")
+    require(set(channels) <= set(stored_channels(rotations, num_channels)), "a channel is coupled that is not stored")
+    require(len(set(channels)) == len(channels), "a channel is coupled twice")
+    require(channels[::2] == sorted(channels[::2]), "couplings do not ascend")
+    require(all(first < second for first, second, *_ in couplings), "a second channel stands before its first")
+    require(all(max(loudness) <= 16 and min(signs) > 0 for *_, loudness, signs in couplings), "a bad coupling")
+    return [(*each[:3], tuple(each[3]), tuple(each[4])) for each in couplings], payload[1 + 18 * count :]
+
+
 def read_trailer(data: bytes, start: int) -> tuple[int, list[tuple[int, int]]]:
     """Return the number of samples and the index: byte length and segments of each chunk."""
     require(take(data, start, 4) == TRAILER_MARKER, f"neither a chunk nor the trailer at {start}")
@@ -409,41 +434,53 @@ class Content:
 
 
 def read_rotated(
-    payload: bytes, rotations: Rotations, shape: tuple[int, int, int], order: int, tables: Tables, quality: int
+    payload: bytes,
+    rotations: Rotations,
+    shape: tuple[int, int, int],
+    order: int,
+    tables: Tables,
+    quality: int,
+    couplings: Sequence[Coupling] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return latent [C, S/2, Z] and symbols [C, S, K] of what stands behind rotations; `quality` is the file's."""
+    """Return latent [C, S/2, Z] and symbols [C, S, K] of what stands behind all else; `quality` is the file's."""
     stored, qualities = stored_channels(rotations, shape[0]), channel_qualities(quality, rotations, shape[0])
     lowered = [qualities[channel] for channel in stored]
-    parts = read_payload(payload, (len(stored), *shape[1:]), order, tables, lowered)
+    among = [(stored.index(first), stored.index(second), *rest) for first, second, *rest in couplings]
+    parts = read_payload(payload, (len(stored), *shape[1:]), order, tables, lowered, among)
     latent, symbols = (np.zeros((shape[0], *part.shape[1:]), np.int64) for part in parts)
     latent[stored], symbols[stored] = parts
     return latent, symbols
 
 
 def read_payload(
-    payload: bytes, shape: tuple[int, int, int], order: int, tables: Tables, quality: Quality
+    payload: bytes,
+    shape: tuple[int, int, int],
+    order: int,
+    tables: Tables,
+    quality: Quality,
+    couplings: Sequence[Coupling] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the latent [C, S/2, Z] and the symbols [C, S, K] of a chunk, as int64.
 
     Args:
         payload: What stands behind attacks and rotations.
         shape: C, S, K, where C counts the channels that are stored.
-        order: `PLAIN`, `BY_CLASS` or `BY_CONTEXT`.
+        order: `PLAIN`, `BY_CLASS`, `BY_CONTEXT` or `BY_PAIR`.
         tables: Of the model.
         quality: Of these channels.
+        couplings: Of these channels.
 
     Raises:
         FormatError: The payload is not that of such a chunk.
     """
     num_channels, steps, num_dimensions = shape[0], shape[1] // 2, len(tables["fixed_point.prediction"])
     num_residuals, num_symbols = num_channels * steps * num_dimensions, math.prod(shape)
-    if order == BY_CONTEXT:
+    if order in (BY_CONTEXT, BY_PAIR):
         decoder = Decoder(payload)
-        residuals = code_residuals(decoder, np.zeros((num_dimensions, num_channels, steps), np.int64), tables, quality)
-        latent = from_residuals(residuals, tables)
-        symbols = code_symbols(decoder, latent, np.zeros(shape, np.int64), tables, quality)
+        residuals = np.zeros((num_dimensions, num_channels, steps), np.int64)
+        coded = code_channels(decoder, residuals, np.zeros(shape, np.int64), tables, quality, couplings)
         decoder.finish()
-        return latent, symbols
+        return coded
     try:
         # The declared size is allocated before anything is decompressed. At worst a value is a byte and four more, and
         # a symbol has a run before it.
@@ -465,21 +502,38 @@ def read_payload(
     return latent, symbols.reshape(shape)
 
 
-def write_payload(latent: np.ndarray, symbols: np.ndarray, order: int, tables: Tables, quality: Quality) -> bytes:
-    """Return a payload that holds latent [C, S/2, Z] and symbols [C, S, K]."""
-    if order == BY_CONTEXT:
-        return words_of(payload_steps(latent, symbols, tables, quality))
+def write_payload(
+    latent: np.ndarray,
+    symbols: np.ndarray,
+    order: int,
+    tables: Tables,
+    quality: Quality,
+    couplings: Sequence[Coupling] = (),
+) -> bytes:
+    """Return a payload that holds latent [C, S/2, Z] and symbols [C, S, K]; couplings do not stand in it."""
+    if order in (BY_CONTEXT, BY_PAIR):
+        return words_of(payload_steps(latent, symbols, tables, quality, couplings))
     return zstandard.ZstdCompressor().compress(payload_content(latent, symbols, order, tables, quality))
 
 
 def write_rotated(
-    latent: np.ndarray, symbols: np.ndarray, rotations: Rotations, order: int, tables: Tables, quality: int
+    latent: np.ndarray,
+    symbols: np.ndarray,
+    rotations: Rotations,
+    order: int,
+    tables: Tables,
+    quality: int,
+    couplings: Sequence[Coupling] = (),
 ) -> bytes:
-    """Return a payload that begins with rotations, if there are any; `quality` is the file's."""
+    """Return a payload that begins with rotations and couplings, if there are any; `quality` is the file's."""
     stored, qualities = stored_channels(rotations, len(latent)), channel_qualities(quality, rotations, len(latent))
     begin = b"".join(struct.pack("<BB", *rotation) for rotation in rotations)
+    if order == BY_PAIR:
+        begin += bytes([len(couplings)])
+        begin += b"".join(bytes([*each[:3], *each[3], *each[4]]) for each in couplings)
     lowered = [qualities[channel] for channel in stored]
-    return begin + write_payload(latent[stored], symbols[stored], order, tables, lowered)
+    among = [(stored.index(first), stored.index(second), *rest) for first, second, *rest in couplings]
+    return begin + write_payload(latent[stored], symbols[stored], order, tables, lowered, among)
 
 
 def payload_content(latent: np.ndarray, symbols: np.ndarray, order: int, tables: Tables, quality: Quality) -> bytes:
@@ -596,11 +650,12 @@ class Rows(dict[int, list[int]]):
         return sums
 
 
-def payload_steps(latent: np.ndarray, symbols: np.ndarray, tables: Tables, quality: Quality) -> list[tuple[int, int]]:
+def payload_steps(
+    latent: np.ndarray, symbols: np.ndarray, tables: Tables, quality: Quality, couplings: Sequence[Coupling] = ()
+) -> list[tuple[int, int]]:
     """Return what must be coded for latent [C, S/2, Z] and symbols [C, S, K], first to last."""
     recorder = Recorder()
-    code_residuals(recorder, to_residuals(latent, tables), tables, quality)
-    code_symbols(recorder, latent, symbols.astype(np.int64), tables, quality)
+    code_channels(recorder, to_residuals(latent, tables), symbols.astype(np.int64), tables, quality, couplings)
     return recorder.steps
 
 
@@ -619,6 +674,35 @@ def words_of(steps: Sequence[tuple[int, int]]) -> bytes:
     return struct.pack(f"<{len(words)}I", *words).rstrip(b"\0") or b"\0"
 
 
+def code_channels(
+    coder: Decoder | Recorder,
+    residuals: np.ndarray,
+    symbols: np.ndarray,
+    tables: Tables,
+    quality: Quality,
+    couplings: Sequence[Coupling] = (),
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return latent [C, S/2, Z] and symbols [C, S, K] like those whose residuals [Z, C, S/2] are expected."""
+    qualities = per_channel(quality, len(symbols))
+    firsts, seconds = [each[0] for each in couplings], [each[1] for each in couplings]
+    others = [channel for channel in range(len(symbols)) if channel not in seconds]
+    r, y = np.zeros_like(residuals), np.zeros_like(symbols)
+    r[:, others] = code_residuals(coder, residuals[:, others], tables, qualities[others])
+    latent = from_residuals(r, tables)
+    y[others] = code_symbols(coder, latent[others], symbols[others], tables, qualities[others])
+    if couplings:
+        share = np.array([each[2] for each in couplings])[:, None]
+        guess = (share * r[:, firsts] + 128) >> 8
+        beyond = code_residuals(coder, wrap(residuals[:, seconds] - guess), tables, qualities[seconds])
+        r[:, seconds] = wrap(beyond + guess)
+        latent = from_residuals(r, tables)
+        classes = fine_classes(latent[firsts], tables, qualities[firsts], symbols.shape[2])
+        u = np.minimum(np.abs(y[firsts]), 40) * tables["frequency.unit"].astype(np.int64)[classes]
+        told = u, y[firsts], couplings
+        y[seconds] = code_symbols(coder, latent[seconds], symbols[seconds], tables, qualities[seconds], told)
+    return latent, y
+
+
 def code_residuals(coder: Decoder | Recorder, expected: np.ndarray, tables: Tables, quality: Quality) -> np.ndarray:
     """Return the residuals of the latent, [Z, C, S/2] like those that are expected."""
     require("frequency.latent" in tables, "the model has no frequencies")
@@ -631,9 +715,18 @@ def code_residuals(coder: Decoder | Recorder, expected: np.ndarray, tables: Tabl
 
 
 def code_symbols(
-    coder: Decoder | Recorder, latent: np.ndarray, expected: np.ndarray, tables: Tables, quality: Quality
+    coder: Decoder | Recorder,
+    latent: np.ndarray,
+    expected: np.ndarray,
+    tables: Tables,
+    quality: Quality,
+    told: tuple[np.ndarray, np.ndarray, Sequence[Coupling]] | None = None,
 ) -> np.ndarray:
-    """Return the symbols, [C, S, K] like those that are expected."""
+    """Return the symbols, [C, S, K] like those that are expected.
+
+    Second channels are told the loudness [C, S, K] and the symbols of the first ones, and their couplings.
+    """
+    edges, num_contexts = tables["frequency.edges"], tables["frequency.weights"].shape[1]
     classes = fine_classes(latent, tables, quality, expected.shape[2])
     unit = tables["frequency.unit"].astype(np.int64)[classes]
     magnitudes = np.zeros(expected.shape, np.int64)
@@ -644,13 +737,21 @@ def code_symbols(
             + frequency * (beside(u, 0, -d) + beside(u, 0, d))
             + corner * (beside(u, -d, -d) + beside(u, -d, d) + beside(u, d, -d) + beside(u, d, d))
         )
-        context = np.searchsorted(tables["frequency.edges"][number], v, side="right")
+        sums = Rows(tables["frequency.weights"][number : number + 2].reshape(-1, NUM_TOKENS))
+        context = np.searchsorted(edges[number], v, side="right")
+        if told is not None:
+            parts = np.array([each[3][number] for each in told[2]])[:, None, None]
+            v = (16 - parts) * v // 16 + parts * told[0]
+            context = np.searchsorted(edges[number], v, side="right")
+            if number == 0:
+                context = np.where(parts > 0, num_contexts + np.searchsorted(edges[1], v, side="right"), context)
         here = np.s_[:, s0::step, k0::step]
         rows = (64 * context + classes)[here].reshape(-1)
-        sums = Rows(tables["frequency.weights"][number].reshape(-1, NUM_TOKENS))
         coded = code_magnitudes(coder, rows, sums, np.abs(expected[here]).reshape(-1))
         magnitudes[here] = coded.reshape(magnitudes[here].shape)
-    return code_signs(coder, magnitudes, expected)
+    if told is None:
+        return code_signs(coder, magnitudes, expected)
+    return code_coupled_signs(coder, magnitudes, expected, told[1], told[2])
 
 
 def beside(u: np.ndarray, s: int, k: int) -> np.ndarray:
@@ -696,6 +797,28 @@ def code_signs(coder: Decoder | Recorder, magnitudes: np.ndarray, expected: np.n
     not_zero = np.flatnonzero(magnitudes)
     negative = [coder.code(BITS[1], int(number < 0)) for number in expected.reshape(-1)[not_zero]]
     values.reshape(-1)[not_zero[np.array(negative, bool)]] *= -1
+    require(np.all((-(2**31) <= values) & (values < 2**31)), "a number is beyond int32")
+    return values
+
+
+def code_coupled_signs(
+    coder: Decoder | Recorder,
+    magnitudes: np.ndarray,
+    expected: np.ndarray,
+    other: np.ndarray,
+    couplings: Sequence[Coupling],
+) -> np.ndarray:
+    """Return magnitudes of second channels with their signs; `other` are the symbols of the first ones."""
+    alone = np.where(other == 0, magnitudes, 0)
+    values = np.where(other == 0, code_signs(coder, alone, expected), magnitudes)
+    for channel, (*_, signs) in enumerate(couplings):
+        for band, agreement in zip(BANDS, signs, strict=True):
+            here, there, wanted = values[channel][band], other[channel][band], expected[channel][band]
+            sums = [0, 2**16 * agreement, 2**24]
+            for place in zip(*np.nonzero((here != 0) & (there != 0)), strict=True):
+                differs = coder.code(sums, int((wanted[place] < 0) != (there[place] < 0)))
+                if (there[place] < 0) != bool(differs):
+                    here[place] *= -1
     require(np.all((-(2**31) <= values) & (values < 2**31)), "a number is beyond int32")
     return values
 

@@ -18,6 +18,7 @@ from safetensors.numpy import load_file, save_file
 from hscodec.codec import encode_file
 from hscodec.codec.symbols import SymbolReader
 from hscodec.coding import by_context
+from hscodec.coding.coupling import Coupling, pack_couplings
 from hscodec.coding.frequencies import TABLE_NAMES, FrequencyTables
 from hscodec.coding.order import Order
 from hscodec.coding.payload import ChunkSymbols, pack, unpack
@@ -156,7 +157,7 @@ def test_every_order(encode, reference, tables, tiny_model, order):
 @pytest.mark.parametrize("order", [0, 1, 2])
 @pytest.mark.parametrize(
     ("num_channels", "width", "are_stored"),
-    [(2, 0.05, [True]), (2, 0, [False]), (3, 0.05, [True]), (5, 0.02, [True, True])],
+    [(2, 0.05, [True]), (2, 0, [False]), (3, 0.05, [True]), (4, 0.02, [True, True])],
 )
 def test_rotations_in_every_order(encode, reference, tables, tiny_model, order, num_channels, width, are_stored):
     data = encode(0.3, rate=8000, num_channels=num_channels, quality=5.37, width=width)
@@ -626,3 +627,81 @@ def test_tables_that_could_overflow_are_refused(reference, tables):
         changed.flat[-1] = magnitude + 1
         with pytest.raises(reference.FormatError, match=name):
             reference.check_tables(tables | {f"fixed_point.{name}": changed})
+
+
+# Order by-pair
+
+SHARES, PARTS = st.sampled_from([0, 255]) | st.integers(0, 255), st.integers(0, 16)
+
+
+@st.composite
+def couplings_of(draw, channels):
+    """Draw couplings of some of these channels, in ascending order."""
+    shuffled = draw(st.permutations(channels))
+    pairs = [tuple(sorted(shuffled[place : place + 2])) for place in range(0, len(shuffled) - 1, 2)]
+    return [
+        (
+            *pair,
+            draw(SHARES),
+            tuple(draw(st.lists(PARTS, min_size=7, max_size=7))),
+            tuple(draw(st.lists(st.integers(1, 255), min_size=8, max_size=8))),
+        )
+        for pair in sorted(pairs[: draw(st.integers(1, len(pairs)))])
+    ]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    data=st.data(),
+    num_channels=st.integers(2, 5),
+    segments=st.integers(1, 5).map(lambda pairs: 2 * pairs),
+    quality=st.sampled_from([0, 1000]) | st.integers(0, 1000),
+    scale=st.sampled_from([0.3, 2, 50, 3000]),
+    likeness=st.sampled_from([0, 0.9]),
+)
+def test_both_write_the_same_couplings(
+    reference, tables, tiny_model, data, num_channels, segments, quality, scale, likeness
+):
+    random, shape = np.random.default_rng(quality), (num_channels, segments, 12)
+    latent = np.round(random.laplace(0, 3, (shape[0], segments // 2, 4))).astype(np.int32)
+    symbols = np.round(random.laplace(0, scale, shape)).astype(np.int32)
+    for values in (latent, symbols):
+        values[1:] = np.where(random.random(values[1:].shape) < likeness, values[:1], values[1:])
+    couplings = data.draw(couplings_of(list(range(num_channels))))
+    written = reference.write_rotated(latent, symbols, [], reference.BY_PAIR, tables, quality, couplings)
+    told = [Coupling(*each) for each in couplings]
+    words = by_context.write(latent, symbols, tiny_model.tables, tiny_model.frequencies, quality, told)
+    assert written == pack_couplings(told) + words
+    read = unpack(written, Order.BY_PAIR, tiny_model.tables, quality, shape=shape, frequencies=tiny_model.frequencies)
+    found, rest = reference.read_couplings(written, [], num_channels)
+    assert found == couplings
+    expected = reference.read_rotated(rest, [], shape, reference.BY_PAIR, tables, quality, found)
+    for theirs, ours, original in zip(expected, (read.latent, read.weights), (latent, symbols), strict=True):
+        np.testing.assert_array_equal(theirs, original)
+        np.testing.assert_array_equal(ours, original)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    begin=st.lists(st.sampled_from([0, 1, 2, 3, 16, 17, 255]), max_size=40).map(bytes),
+    count=st.integers(0, 2),
+    silent=st.booleans(),
+)
+def test_both_refuse_the_same_couplings(reference, tables, tiny_model, begin, count, silent):
+    random, shape = np.random.default_rng(0), (3, 4, 12)
+    rotations = [(64, 255)] if silent else []
+    sizes = (3 - silent, 2, 4), (3 - silent, 4, 12)
+    latent, symbols = (np.round(random.laplace(0, 2, size)).astype(np.int32) for size in sizes)
+    payload = bytes([count]) + begin + reference.write_payload(latent, symbols, reference.BY_CONTEXT, tables, 437)
+    options = {"shape": shape, "frequencies": tiny_model.frequencies, "has_rotations": silent}
+    in_front = b"@\xff" * silent
+    try:
+        couplings, rest = reference.read_couplings(payload, rotations, 3)
+        expected = reference.read_rotated(rest, rotations, shape, reference.BY_PAIR, tables, 437, couplings)
+    except reference.FormatError:
+        with pytest.raises(FormatError):
+            unpack(in_front + payload, Order.BY_PAIR, tiny_model.tables, 437, **options)
+        return
+    read = unpack(in_front + payload, Order.BY_PAIR, tiny_model.tables, 437, **options)
+    np.testing.assert_array_equal(read.latent, expected[0])
+    np.testing.assert_array_equal(read.weights, expected[1])

@@ -130,7 +130,8 @@ def test_attacks_at_any_rate(tmp_path, reference, tiny_model, assert_same_sound,
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.hsnd") if path.stem != "empty"))
 def test_golden_files(assert_same_sound, name):
-    tiny = GOLDEN / ("tiny-context.safetensors" if name.startswith(("context", "rotated")) else "tiny.safetensors")
+    has_context = name.startswith(("context", "rotated", "pair"))
+    tiny = GOLDEN / ("tiny-context.safetensors" if has_context else "tiny.safetensors")
     assert_same_sound(GOLDEN / f"{name}.hsnd", load_model("hsc-1" if name == "speech" else tiny))
 
 
