@@ -22,6 +22,7 @@ MAX_LINES = 400
 OWNERS = {
     "click": ("cli",),
     "rich": ("cli.console",),
+    "sounddevice": ("player.output",),
     # Corpus preparation reads what the codec refuses, such as very low sample rates.
     "soundfile": (
         "audio",
@@ -40,6 +41,9 @@ TORCH_FREE = (
     "registry",
     "metrics",
     "hypernet.config",
+    "player.mixing",
+    "player.output",
+    "player.sample_queue",
     "training.corpus_prepare",
     "training.corpus_unpack",
 )

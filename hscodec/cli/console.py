@@ -40,6 +40,13 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def clock(seconds: float) -> str:
+    """Return `2:03`, or `1:02:03` from an hour on; what is left of the second is dropped."""
+    minutes, whole_seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{whole_seconds:02d}" if hours else f"{minutes}:{whole_seconds:02d}"
+
+
 def speed(duration_s: float, elapsed_s: float) -> str:
     """Return how long the sound is and how fast it was handled, for a summary line."""
     times = duration_s / max(elapsed_s, 1e-3)
@@ -159,3 +166,46 @@ class Bar:
             self._task = self._bar.add_task(printable(self._label), total=None, share="", speed="")
             self._bar.start()
         return self._bar, self._task
+
+
+class PositionBar:
+    """Where in a sound we are, on a line that moves; a context manager. It is drawn on a terminal only.
+
+    Args:
+        duration_s: Length of the sound.
+        quiet: Never draw it.
+    """
+
+    def __init__(self, duration_s: float, *, quiet: bool = False) -> None:
+        self._duration_s = duration_s
+        self._enabled = not quiet and sys.stderr.isatty()
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> "PositionBar":
+        if self._enabled:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            text, place = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[place]"))
+            columns = (text, BarColumn(None), place)
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True, expand=True)
+            self._bar.add_task("", total=self._duration_s, place="")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, position_s: float, state: str) -> None:
+        """Show where the sound is and what it does.
+
+        Args:
+            position_s: 0 to the duration.
+            state: Such as `playing` and `paused`.
+        """
+        if self._bar is not None:
+            place = f"{clock(position_s)} / {clock(self._duration_s)}"
+            self._bar.update(self._bar.task_ids[0], completed=position_s, description=f"{state:7}", place=place)

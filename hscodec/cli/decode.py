@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from hscodec.cli import console, options, paths
-from hscodec.codec.constants import MAX_OUTPUT_RATE_HZ, MAX_SPEED, MIN_OUTPUT_RATE_HZ, MIN_SPEED
 
 if TYPE_CHECKING:
     from hscodec.codec import FileResult
@@ -21,29 +20,7 @@ SUBTYPES = ("PCM_16", "PCM_24", "FLOAT")
 @click.command(short_help=".hsnd file to audio file, at any sample rate.")
 @options.in_and_out
 @options.model_option("Pretrained model, where the one that IN names is not installed.", shown_default="as IN says")
-@click.option(
-    "--rate",
-    metavar="HZ",
-    type=options.Number(MIN_OUTPUT_RATE_HZ, MAX_OUTPUT_RATE_HZ),
-    show_default="as it was encoded",
-    help=f"Sample rate of the output, {MIN_OUTPUT_RATE_HZ} to {MAX_OUTPUT_RATE_HZ}, whole or not, such as 48000/1.001.",
-)
-@click.option(
-    "--speed",
-    metavar="FACTOR",
-    type=options.Number(MIN_SPEED, MAX_SPEED),
-    default="1",
-    help=f"Play faster and higher, or slower and lower: {float(MIN_SPEED):g} to {float(MAX_SPEED):g}.",
-)
-@click.option("--reverse", is_flag=True, help="Play it, or the range, backwards.")
-@click.option(
-    "--start",
-    metavar="TIME",
-    type=options.Time(),
-    default="0",
-    help="Decode from here on: seconds of what was encoded, mm:ss or hh:mm:ss, with fractions.",
-)
-@click.option("--stop", metavar="TIME", type=options.Time(), show_default="the end", help="Decode up to here.")
+@options.playback_options(rate_default="as it was encoded")
 @click.option(
     "--keep-going",
     is_flag=True,

@@ -12,7 +12,7 @@ from hscodec import __version__
 from hscodec.cli import console
 from hscodec.errors import HscodecError
 
-COMMANDS = ("encode", "fit", "decode", "info", "verify", "compare", "train", "export", "corpus")
+COMMANDS = ("encode", "fit", "decode", "play", "info", "verify", "compare", "train", "export", "corpus")
 """Each is a module of this package whose `command` is the click command, in the order of the help page."""
 
 FAILED = 1

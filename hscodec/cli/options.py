@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from hscodec.codec.constants import MAX_OUTPUT_RATE_HZ, MAX_SPEED, MIN_OUTPUT_RATE_HZ, MIN_SPEED
+
 PATH = click.Path(path_type=Path, allow_dash=True)
 """A file as given. Whether it exists is not a question of usage, so commands ask that themselves."""
 
@@ -104,6 +106,31 @@ def in_and_out(command: _CommandT) -> _CommandT:
     ):
         command = decorate(command)
     return command
+
+
+def playback_options(*, rate_default: str) -> Callable[[_CommandT], _CommandT]:
+    """Return what adds `--rate`, `--speed`, `--reverse`, `--start` and `--stop`.
+
+    Args:
+        rate_default: What the rate is without the option.
+    """
+    rates, speeds = (MIN_OUTPUT_RATE_HZ, MAX_OUTPUT_RATE_HZ), (MIN_SPEED, MAX_SPEED)
+    rate_text = f"Sample rate of the output, {rates[0]} to {rates[1]}, whole or not, such as 48000/1.001."
+    speed_text = f"Play faster and higher, or slower and lower: {float(MIN_SPEED):g} to {float(MAX_SPEED):g}."
+    start_text = "From here on: seconds of what was encoded, mm:ss or hh:mm:ss, with fractions."
+
+    def decorate(command: _CommandT) -> _CommandT:
+        for add in (
+            click.option("--stop", metavar="TIME", type=Time(), show_default="the end", help="Up to here."),
+            click.option("--start", metavar="TIME", type=Time(), default="0", help=start_text),
+            click.option("--reverse", is_flag=True, help="Play it, or the range, backwards."),
+            click.option("--speed", metavar="FACTOR", type=Number(*speeds), default="1", help=speed_text),
+            click.option("--rate", metavar="HZ", type=Number(*rates), show_default=rate_default, help=rate_text),
+        ):
+            command = add(command)
+        return command
+
+    return decorate
 
 
 def device_option(command: _CommandT) -> _CommandT:

@@ -18,7 +18,7 @@ from hscodec.codec.constants import DEFAULT_QUALITY, LIVE_PEAK, MAX_PEAK, REFERE
 from hscodec.codec.lost import SecondsRange
 from hscodec.codec.plans import DEFAULT_BITS, plan_for
 from hscodec.codec.playback import Number, check_playback
-from hscodec.codec.reader import Reader, open_decoder
+from hscodec.codec.reader import Reader, check_seconds, open_decoder
 from hscodec.codec.sample_format import sample_format
 from hscodec.codec.symbols import LayeredStream, SymbolStream
 from hscodec.container.codes import Storage
@@ -196,8 +196,7 @@ def decode_file(
             no such device, or a stream that cannot seek would have to.
     """
     check_playback(rate, speed)
-    if start < 0 or (stop is not None and stop <= start):
-        raise HscodecError(f"the range from {float(start):g} s to {float(stop or 0):g} s holds nothing")
+    check_seconds(start, stop)
     if isinstance(target, str | Path):
         check_output(target, overwrite=overwrite, source=source if isinstance(source, str | Path) else None)
     if not isinstance(source, str | Path) and not source.seekable():
@@ -215,10 +214,7 @@ def decode_file(
             progress=progress,
         )
     with Reader(source, model=model, rate=rate, speed=speed, device=device, keep_going=keep_going) as reader:
-        first = reader.sample_at(start)
-        last = reader.num_samples if stop is None else min(reader.sample_at(stop), reader.num_samples)
-        if start and first >= reader.num_samples:
-            raise HscodecError(f"the range starts at {float(start):g} s, the sound stops at {reader.seconds:g} s")
+        first, last = reader.sample_range(start, stop)
         tags, header_rate = reader.header.tags, reader.playback.header_rate_hz
         writer = _open_writer(target, header_rate, reader.num_channels, subtype, last - first, overwrite, tags)
         with writer:

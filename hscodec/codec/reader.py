@@ -185,6 +185,23 @@ class Reader:
         """
         return max(first_sample(Fraction(seconds), self.playback.samples_per_second), 0)
 
+    def sample_range(self, start: Fraction | float = 0, stop: Fraction | float | None = None) -> tuple[int, int]:
+        """Return the samples `[first, last)` that sit in the range `[start, stop)` of seconds of the encoded sound.
+
+        Args:
+            start: Where the range starts (s).
+            stop: Where it stops (s); None, or anything beyond the end, is the end.
+
+        Raises:
+            HscodecError: The range holds nothing, or starts behind the end of the sound.
+        """
+        check_seconds(start, stop)
+        first = self.sample_at(start)
+        last = self.num_samples if stop is None else min(self.sample_at(stop), self.num_samples)
+        if start and first >= self.num_samples:
+            raise HscodecError(f"the range starts at {float(start):g} s, the sound stops at {self.seconds:g} s")
+        return first, last
+
     def symbols(self, index: int) -> ChunkSymbols | LayeredSymbols:
         """Return the integers of chunk `index`, weight symbols [C, S, K] with precision latent or scales beside them.
 
@@ -205,6 +222,16 @@ class Reader:
             raise HscodecError(f"sample {start} is not in the sound, which has {self.num_samples}")
         if stop is not None and stop < start:
             raise HscodecError(f"the range stops at sample {stop}, before its start at {start}")
+
+
+def check_seconds(start: Fraction | float, stop: Fraction | float | None) -> None:
+    """Refuse a range of seconds that holds nothing in any sound.
+
+    Raises:
+        HscodecError: It starts before 0, or does not stop after its start.
+    """
+    if start < 0 or (stop is not None and stop <= start):
+        raise HscodecError(f"the range from {float(start):g} s to {float(stop or 0):g} s holds nothing")
 
 
 def open_decoder(

@@ -93,3 +93,10 @@ def test_plural(count, text):
 
 def test_printable_keeps_letters_and_escapes_control_characters():
     assert console.printable("Stück №1 日本\x1b\n\u202e") == "Stück №1 日本\\x1b\\n\\u202e"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(0, "0:00"), (59.99, "0:59"), (60, "1:00"), (3599.9, "59:59"), (3723.5, "1:02:03")]
+)
+def test_a_clock_shows_whole_seconds_that_have_passed(seconds, expected):
+    assert console.clock(seconds) == expected
