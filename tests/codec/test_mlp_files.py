@@ -172,7 +172,7 @@ def test_one_network_may_hold_the_whole_recording(wave, tmp_path):
 
 def test_rounding_passes_the_gradient():
     theta = torch.randn(3, 10, requires_grad=True)
-    values = rounded(theta, (4, 6), 4)
+    values = rounded(theta, (4, 6), (4, 8))
     values.sum().backward()
     assert torch.equal(theta.grad, torch.ones(3, 10))
     steps = theta[:, :4].abs().amax(1, keepdim=True) / 7
