@@ -23,7 +23,7 @@ def group_bits(network: StoredNetwork, bits: int) -> tuple[int, ...]:
     """
     found = [bits] * len(network.group_lengths)
     if network.mlp.config.kind == MlpKind.SIREN and _stores_first_layer(network):
-        least = first_layer_bits(float(network.mlp.frequencies[0]))
+        least = first_layer_bits(network.mlp.frequencies[0].item())
         found[:_FIRST_LAYER_GROUPS] = [max(bits, least)] * _FIRST_LAYER_GROUPS
     return tuple(found)
 

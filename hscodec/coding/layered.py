@@ -105,7 +105,7 @@ def pack(chunk: LayeredSymbols) -> bytes:
 
     Numbers of one group stand together over all channels and segments, since they are distributed alike. Of symbols
     with more than 8 bits the highest 8 stand among the bytes of the others and the rest behind all of them, as it is:
-    files with 12 bits are 5 % smaller than with whole low and high bytes.
+    with low and high bytes in their place, files of 12 bits are longer than 12 bits for each symbol.
     """
     highest, lowest = [], []
     for group, bits in zip(_split(chunk.symbols, chunk.group_lengths), chunk.group_bits, strict=True):
