@@ -96,7 +96,7 @@ def command(
     with contextlib.ExitStack() as stack, console.showing_log(quiet=True):
         bar = stack.enter_context(console.Bar("fitting", quiet=quiet))
         audio = stack.enter_context(AudioReader(stack.enter_context(paths.readable(source, quiet=quiet))))
-        suggested = suggested_network(network, segment_seconds or Fraction(audio.num_samples, audio.sample_rate))
+        suggested = suggested_network(network, segment_seconds or Fraction(audio.num_samples or 0, audio.sample_rate))
         shape = replace(
             suggested,
             hidden_layers=hidden_layers,

@@ -165,8 +165,9 @@ def test_one_network_may_hold_the_whole_recording(wave, tmp_path):
     fit_file(wave, path, config=FitConfig(SMALL_SIREN, segment_seconds=None, steps=2), device="cpu")
     with path.open("rb") as file:
         container = ContainerReader(file)
-    assert container.header.hop_seconds == Fraction(3_300, RATE)
-    assert container.chunks[0].num_segments == 2
+        assert container.header.hop_seconds == Fraction(3_300, RATE)
+        assert container.chunks[0].num_segments == 2
+        assert container.read_chunk(0).header.is_last
     assert decoded(path).shape == (2, 3_300)
 
 
