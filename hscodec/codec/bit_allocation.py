@@ -8,8 +8,9 @@ from hscodec.container.codes import Storage
 from hscodec.inr.mlp import MlpKind
 from hscodec.inr.weight_modes import WeightMode
 
-MAX_PHASE_ERROR = 1 / 32
-"""Of what rounding does to the phase of a SIREN's first sine (radians), if its weights lie in [-1, 1]."""
+MAX_PHASE_ERROR = 1 / 128
+"""Of what rounding does to the phase of a SIREN's first sine (radians), if its weights lie in [-1, 1]. That is 47 dB
+below the sine; a network of four layers that has learned makes some 12 dB more of it."""
 
 _FIRST_LAYER_GROUPS = 2
 

@@ -11,7 +11,7 @@ from hscodec.container.codes import Storage
 from hscodec.hypernet.hypersound import HyperSound, HyperSoundConfig
 from hscodec.inr.mlp import MlpConfig
 
-SIREN = MlpConfig(kind="siren", hidden_layers=2, width=6, omega_0=300.0)
+SIREN = MlpConfig(kind="siren", hidden_layers=2, width=6, omega_0=100.0)
 
 
 def of_file(config):
@@ -32,12 +32,12 @@ def of_model(modes, storage, target=SIREN):
     return network_of_model(HyperSound(config), storage)
 
 
-@pytest.mark.parametrize(("omega_0", "bits"), [(1.0, 6), (30.0, 10), (300.0, 14), (500.0, 14), (2000.0, 16), (1e6, 16)])
+@pytest.mark.parametrize(("omega_0", "bits"), [(1.0, 8), (30.0, 12), (100.0, 14), (500.0, 16), (2000.0, 16), (1e6, 16)])
 def test_the_first_layer_of_a_siren_gets_what_its_factor_asks_for(omega_0, bits):
     assert first_layer_bits(omega_0) == bits
 
 
-@pytest.mark.parametrize("omega_0", [1.0, 9.0, 300.0, 500.0, 2000.0])
+@pytest.mark.parametrize("omega_0", [1.0, 9.0, 100.0, 300.0, 500.0])
 def test_rounding_keeps_the_phase_and_a_bit_less_would_not(omega_0):
     weights = np.random.default_rng(0).uniform(-1, 1, size=(1, 1, 5_000))
     weights[..., 0] = 1
