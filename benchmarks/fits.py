@@ -48,6 +48,23 @@ TRIALS: dict[str, dict[str, FitConfig]] = {
         "siren 4 x 32, 0.5 s, omega_0 500, rate 0.001": _SIREN,
         "fmlp 4 x 32, 0.5 s, rate 0.003": _FMLP,
     },
+    "learning": {
+        f"siren, omega_0 {omega_0:g}, rate {rate:g}": replace(
+            _SIREN,
+            network=replace(_SIREN.network, omega_0=omega_0),
+            learning_rate=rate,
+            bits=16,
+            rounded_share=0.0,
+        )
+        for omega_0, rate in (
+            (2000.0, 2e-4),
+            (2000.0, 1e-3),
+            (2000.0, 3e-3),
+            (500.0, 1e-3),
+            (500.0, 2e-3),
+            (250.0, 1e-3),
+        )
+    },
 }
 
 

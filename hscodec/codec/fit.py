@@ -31,8 +31,8 @@ _SHORTEST_SECONDS = Fraction(1, 100)
 
 SEGMENT_SECONDS = Fraction(1, 2)
 OMEGA_0_PER_SECOND = 1000
-"""omega_0 for each second of a SIREN's segment (radians): sines of its first layer begin with up to 320 Hz. Speech is
-learned fastest near that; with four times as much, 300 steps end 2.6 dB lower."""
+"""omega_0 for each second of a SIREN's segment (radians): sines of its first layer begin with up to 320 Hz, near which
+speech is learned fastest."""
 LEARNING_RATES = {MlpKind.SIREN.value: 1e-3, MlpKind.FMLP.value: 3e-3}
 """Peak rates of Adam. At 3e-3 a SIREN does not learn at all."""
 
