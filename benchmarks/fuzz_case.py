@@ -18,13 +18,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import torch
 
 from hscodec.cli import info
 from hscodec.codec import symbols, verify
 from hscodec.codec.reader import Reader, open_decoder
 from hscodec.codec.symbols import LayeredStream, SymbolStream, open_symbols
-from hscodec.coding import by_context, payload
+from hscodec.coding import by_context, layered, payload
 from hscodec.container import Chunk, ContainerReader, FileHeader, iter_chunks
 from hscodec.container import format as fmt
 from hscodec.errors import HscodecError
@@ -218,12 +219,20 @@ class Checker:
             sizes.append(len(words))
             return reader
 
-        payload._decompress, by_context.Reader = counting, counting_words
+        decompress_layers = layered._decompress
+
+        def counting_layers(*arguments: Any) -> np.ndarray:
+            content = decompress_layers(*arguments)
+            sizes.append(len(content))
+            return content
+
+        payload._decompress, by_context.Reader, layered._decompress = counting, counting_words, counting_layers
         symbols.load_model_by_id = lambda name: self._model if name == self._model.model_id else load(name)
         try:
             yield sizes
         finally:
             payload._decompress, symbols.load_model_by_id, by_context.Reader = decompress, load, words_reader
+            layered._decompress = decompress_layers
 
     @staticmethod
     def _try(outcome: Outcome, reader: str, action: Callable[[], Any], *, note: bool = True) -> Any:

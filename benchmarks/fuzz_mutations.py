@@ -276,7 +276,7 @@ def _change_content(random: Random, parts: FileParts, corpus: Corpus) -> None:
             content = content or bytearray(1)
         chunk.payload = in_front + (bytes(content) if by_context else frames.compress(bytes(content)))
         if random.random() < 0.2:
-            put(chunk.head, CHUNK_FIELDS["order"], random.choice((0, 1, 2, Order.BY_PAIR)))
+            put(chunk.head, CHUNK_FIELDS["order"], random.randrange(5))
         if random.random() < 0.9:
             fix_digest(parts, chunk, corpus.model)
 
@@ -300,6 +300,41 @@ def _change_rotations(random: Random, parts: FileParts, corpus: Corpus) -> None:
         put(chunk.head, CHUNK_FIELDS["flags"], fmt.CHUNK_FLAG_ROTATIONS)
     else:
         put(chunk.head, CHUNK_FIELDS["flags"], get(chunk.head, CHUNK_FIELDS["flags"]) ^ fmt.CHUNK_FLAG_ROTATIONS)
+    fix_digest(parts, chunk, corpus.model)
+
+
+def _change_groups(random: Random, parts: FileParts, corpus: Corpus) -> None:
+    """Change lengths and bits of the groups of a chunk in order by-layer, or its scales, so that much still fits."""
+    chunks = [chunk for chunk in parts.chunks if get(chunk.head, CHUNK_FIELDS["order"]) == Order.BY_LAYER]
+    if not chunks:
+        return
+    chunk = random.choice(chunks)
+    in_front, frame = split_payload(parts, chunk)
+    described = in_front[layered.HEAD.size :]
+    described = described[: len(described) // layered.GROUP.size * layered.GROUP.size]  # it may have been cut before
+    groups = [list(group) for group in layered.GROUP.iter_unpack(described)]
+    if not groups:
+        return
+    group, other = random.choice(groups), random.choice(groups)
+    change = random.choice(("bits", "bits", "length", "move", "swap", "merge", "scales"))
+    if change == "bits":
+        group[1] = random.choice((0, 1, 2, group[1] - 1, group[1] + 1, 8, 9, 16, 17, 255)) % 256
+    elif change == "length":
+        group[0] = interesting(random, 4, group[0])
+    elif change == "move" and other[0] > 1:
+        group[0], other[0] = group[0] + 1, other[0] - 1
+    elif change == "swap":
+        random.shuffle(groups)
+    elif change == "merge" and len(groups) > 1:
+        groups[-2][0] += groups.pop()[0]
+    elif content := frames.decompress(frame):
+        scales = bytearray(content)
+        num_scales = parts.shape[0] * get(chunk.head, CHUNK_FIELDS["num_segments"]) * len(groups)
+        for _ in range(random.choice((1, 4))):
+            scales[random.randrange(min(4 * num_scales, len(scales)))] = random.choice((0, 0x7F, 0x80, 0xFF))
+        frame = frames.compress(bytes(scales))
+    described = b"".join(layered.GROUP.pack(length % (1 << 32), bits) for length, bits in groups)
+    chunk.payload = layered.HEAD.pack(len(groups)) + described + frame
     fix_digest(parts, chunk, corpus.model)
 
 
@@ -355,6 +390,9 @@ def _draw_couplings(random: Random, num_channels: int) -> list[Coupling]:
 
 def split_payload(parts: FileParts, chunk: ChunkParts) -> tuple[bytes, bytes]:
     """Return what a payload holds in front of its symbols, as its flags say, and the symbols."""
+    if get(chunk.head, CHUNK_FIELDS["order"]) == Order.BY_LAYER:
+        length = layered.HEAD.size + layered.GROUP.size * get(chunk.payload, (0, layered.HEAD.size))
+        return chunk.payload[:length], chunk.payload[length:]
     flags, length = get(chunk.head, CHUNK_FIELDS["flags"]), 0
     if flags & fmt.CHUNK_FLAG_ATTACKS:
         length = COUNT.size + ATTACK.size * get(chunk.payload, (0, COUNT.size))
@@ -534,6 +572,7 @@ BY_PARTS: dict[str, Callable[[Random, FileParts, Corpus], None]] = {
     "content": _change_content,
     "rotations": _change_rotations,
     "couplings": _change_couplings,
+    "groups": _change_groups,
     "symbols": _change_symbols,
     "shape": _change_shape,
     "nothing": _change_nothing,

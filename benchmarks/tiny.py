@@ -150,13 +150,16 @@ _SHAPES = {
 }
 
 
+_LAYERED_BITS = {"fmlp": (6, 6, 6, 6, 6, 6), "siren": (16, 15, 9, 8, 2, 9)}
+
+
 def valid_files(model: Model) -> dict[str, bytes]:
     """Return files that differ in all that a file can differ in, by name; the same for the same model."""
     files = {name: _make_file(model, shape, seed) for seed, (name, shape) in enumerate(_SHAPES.items())}
-    return files | {f"layered-{name}": _make_layered_file(name, bits) for name, bits in (("fmlp", 6), ("siren", 11))}
+    return files | {f"layered-{name}": _make_layered_file(name, bits) for name, bits in _LAYERED_BITS.items()}
 
 
-def _make_layered_file(kind: str, bits: int) -> bytes:
+def _make_layered_file(kind: str, bits: tuple[int, ...]) -> bytes:
     """Return a file of two chunks of networks with hidden layers that needs no model."""
     groups = (4 if kind == "siren" else 24, 4, 16, 4, 4, 1)
     record = (

@@ -50,9 +50,9 @@ def _finite(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
 )
 @click.option(
     "--bits",
-    type=click.IntRange(2, 16),
+    type=click.IntRange(4, 16),
     show_default="8",
-    help="Bits of each number in such a file, before zstd.",
+    help="Bits of each number in such a file, before zstd; the first layer of a SIREN gets as many as it needs.",
 )
 @click.option(
     "--tag",

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,14 +19,13 @@ KINDS = ("siren", "fmlp")
 @options.in_and_out
 @click.option("--network", type=click.Choice(KINDS), default=KINDS[0], show_default=True, help="Target network.")
 @click.option(
-    "--hidden-layers", type=click.IntRange(1, 32), default=5, show_default=True, help="Layers with a nonlinearity."
+    "--hidden-layers", type=click.IntRange(1, 32), default=4, show_default=True, help="Layers with a nonlinearity."
 )
-@click.option("--width", type=click.IntRange(1, 1024), default=90, show_default=True, help="Neurons of each of them.")
+@click.option("--width", type=click.IntRange(1, 1024), default=32, show_default=True, help="Neurons of each of them.")
 @click.option(
     "--omega-0",
     type=click.FloatRange(0, 1e6, min_open=True),
-    default=2000.0,
-    show_default=True,
+    show_default="1000 for each second of a segment",
     help="Factor in the first sine of a SIREN.",
 )
 @click.option(
@@ -41,19 +41,22 @@ KINDS = ("siren", "fmlp")
 @click.option(
     "--segment-seconds",
     type=options.Time(),
-    default="1.5",
+    default="0.5",
     show_default=True,
     help="Each segment gets a network of its own; 0 makes one of the whole recording.",
 )
 @click.option(
-    "--bits", type=click.IntRange(2, 16), default=16, show_default=True, help="Bits of a stored weight, before zstd."
+    "--bits",
+    type=click.IntRange(4, 16),
+    default=8,
+    show_default=True,
+    help="Bits of a stored weight, before zstd; the first layer of a SIREN gets as many as its factor asks for.",
 )
 @click.option("--steps", type=click.IntRange(1), default=1000, show_default=True, help="Steps of gradient descent.")
 @click.option(
     "--learning-rate",
     type=click.FloatRange(0, min_open=True),
-    default=2e-4,
-    show_default=True,
+    show_default="0.001 for a SIREN, 0.003 for an FMLP",
     help="Its peak; it falls to 0 along a cosine.",
 )
 def command(
@@ -64,40 +67,51 @@ def command(
     network: str,
     hidden_layers: int,
     width: int,
-    omega_0: float,
+    omega_0: float | None,
     omega: float,
     frequencies: int,
     segment_seconds: Fraction,
     bits: int,
     steps: int,
-    learning_rate: float,
+    learning_rate: float | None,
     device: str,
     force: bool,
     quiet: bool,
 ) -> None:
     """Train networks on the audio file IN and write them to OUT, by default IN with the suffix .hsnd.
 
-    This is how implicit neural representations of sound began, and slow: minutes of work for a second of sound. The
-    file holds whole networks, so decoding needs no pretrained model.
+    This is how implicit neural representations of sound began, and slow: up to a minute of work for a second of sound.
+    The file holds whole networks, so decoding needs no pretrained model.
     """
     paths.check_source(source)
     target = paths.choose_target(source, target=target, output=output, suffix=SUFFIX)
     paths.check_target(source, target, force=force)
 
     from hscodec.audio.reader import AudioReader
-    from hscodec.codec.fit import FitConfig
+    from hscodec.codec.fit import LEARNING_RATES, FitConfig, suggested_network
     from hscodec.codec.fit_file import fit_file
-    from hscodec.inr.mlp import MlpConfig
 
-    shape = MlpConfig(network, hidden_layers, width, num_frequencies=frequencies, omega_0=omega_0, omega=omega)
-    config = FitConfig(
-        shape, segment_seconds=segment_seconds or None, steps=steps, learning_rate=learning_rate, bits=bits
-    )
     started_s = time.monotonic()
     snr_db = 0.0
     with contextlib.ExitStack() as stack, console.showing_log(quiet=True):
         bar = stack.enter_context(console.Bar("fitting", quiet=quiet))
         audio = stack.enter_context(AudioReader(stack.enter_context(paths.readable(source, quiet=quiet))))
+        suggested = suggested_network(network, segment_seconds or Fraction(audio.num_samples or 0, audio.sample_rate))
+        shape = replace(
+            suggested,
+            hidden_layers=hidden_layers,
+            width=width,
+            num_frequencies=frequencies,
+            omega_0=omega_0 or suggested.omega_0,
+            omega=omega,
+        )
+        config = FitConfig(
+            shape,
+            segment_seconds=segment_seconds or None,
+            steps=steps,
+            learning_rate=learning_rate or LEARNING_RATES[network],
+            bits=bits,
+        )
 
         def report(done: int, total: int, mean_snr_db: float) -> None:
             nonlocal snr_db

@@ -12,19 +12,40 @@ from fractions import Fraction
 import numpy as np
 import torch
 
+from hscodec.codec.bit_allocation import group_bits
 from hscodec.codec.encoder import EncodedChunk
 from hscodec.codec.mlp_encoder import chunk_segments
 from hscodec.codec.stored_network import StoredNetwork, network_of_record, record_of_config
 from hscodec.coding import layered
 from hscodec.coding.order import Order
 from hscodec.coding.payload import PackedChunk
+from hscodec.container.format import MAX_HOP_SECONDS
 from hscodec.errors import ConfigError
-from hscodec.inr.mlp import MlpConfig, initial_weights
+from hscodec.inr.mlp import MlpConfig, MlpKind, initial_weights
 from hscodec.model import straight_through
 
 _TIMES_PER_STEP = 2**17
 """Samples that a step looks at, of all segments together; drawn anew for each step where there are more."""
 _ENERGY_FLOOR = 1e-6
+_SHORTEST_SECONDS = Fraction(1, 100)
+
+SEGMENT_SECONDS = Fraction(1, 2)
+OMEGA_0_PER_SECOND = 1000
+"""omega_0 for each second of a SIREN's segment (radians): sines of its first layer begin with up to 320 Hz, near which
+speech is learned fastest."""
+LEARNING_RATES = {MlpKind.SIREN.value: 1e-3, MlpKind.FMLP.value: 3e-3}
+"""Peak rates of Adam. At 3e-3 a SIREN does not learn at all."""
+
+
+def suggested_network(kind: str, segment_seconds: Fraction) -> MlpConfig:
+    """Return a target network that is small enough for about 50 kbit/s in segments of half a second.
+
+    Args:
+        kind: `siren` or `fmlp`.
+        segment_seconds: Length of a segment (s), which omega_0 is chosen for; up to 60.
+    """
+    seconds = min(max(segment_seconds, _SHORTEST_SECONDS), MAX_HOP_SECONDS)
+    return MlpConfig(kind, hidden_layers=4, width=32, omega_0=float(OMEGA_0_PER_SECOND * seconds))
 
 
 @dataclass(frozen=True)
@@ -35,18 +56,17 @@ class FitConfig:
         network: The target network of each segment.
         segment_seconds: Length of a segment (s); None makes one network of the whole recording.
         steps: Steps of Adam.
-        learning_rate: Its peak rate, which falls to 0 along a cosine.
-        bits: Bits of a stored weight, 2 to 16. An FMLP can do with 8; the first layer of a SIREN cannot, since omega_0
-            makes a phase of several radians of a rounding error of 1/254.
+        learning_rate: Its peak rate, which falls to 0 along a cosine; see `LEARNING_RATES`.
+        bits: Bits of a stored weight, 2 to 16; the first layer of a SIREN may get more, see `bit_allocation`.
         rounded_share: The last share of the steps sees weights as they will be stored.
         seed: Seed of the first weights and of the draw of times.
     """
 
-    network: MlpConfig = field(default_factory=lambda: MlpConfig(kind="siren"))
-    segment_seconds: Fraction | None = Fraction(3, 2)
+    network: MlpConfig = field(default_factory=lambda: suggested_network(MlpKind.SIREN.value, SEGMENT_SECONDS))
+    segment_seconds: Fraction | None = SEGMENT_SECONDS
     steps: int = 1000
-    learning_rate: float = 2e-4
-    bits: int = 16
+    learning_rate: float = LEARNING_RATES[MlpKind.SIREN.value]
+    bits: int = 8
     rounded_share: float = 0.3
     seed: int = 0
 
@@ -90,6 +110,7 @@ def fit_theta(
     energy = samples.square().mean(1) + _ENERGY_FLOOR
     grid = ((2 * torch.arange(length, dtype=torch.float64) + 1) / length - 1).float().to(samples.device)
     times_per_segment = max(_TIMES_PER_STEP // count, 1)
+    bits = group_bits(network, config.bits)
     for step in range(config.steps):
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * step / config.steps))
@@ -97,7 +118,7 @@ def fit_theta(
         if times_per_segment < length:
             chosen = torch.randint(length, (times_per_segment,), generator=generator).to(samples.device)
         is_rounded = step >= config.steps * (1 - config.rounded_share)
-        weights = rounded(theta, network.group_lengths, config.bits) if is_rounded else theta
+        weights = rounded(theta, network.group_lengths, bits) if is_rounded else theta
         error = (network.mlp(weights, grid[chosen]) - samples[:, chosen]).square().mean(1)
         relative = error / energy
         optimizer.zero_grad(set_to_none=True)
@@ -109,10 +130,10 @@ def fit_theta(
     return theta.detach()
 
 
-def rounded(theta: torch.Tensor, group_lengths: tuple[int, ...], bits: int) -> torch.Tensor:
+def rounded(theta: torch.Tensor, group_lengths: tuple[int, ...], group_bits: tuple[int, ...]) -> torch.Tensor:
     """Return weights [S, K] as they come back from a file, with the gradient of those that go in."""
     groups = []
-    for group in theta.split(group_lengths, -1):
+    for group, bits in zip(theta.split(group_lengths, -1), group_bits, strict=True):
         step = (group.detach().abs().amax(-1, keepdim=True) / layered.largest_symbol(bits)).clamp_min(1e-12)
         groups.append(straight_through(group, torch.round(group.detach() / step) * step))
     return torch.cat(groups, -1)
@@ -160,7 +181,7 @@ def fit_chunks(
         is_last = index == num_chunks - 1
         count = heard + 1 + (heard + 1) % 2 if is_last else heard  # surplus segments hold zeros
         theta = np.pad(theta, ((0, 0), (0, count - heard), (0, 0)))
-        symbols = layered.quantize(theta, network.group_lengths, config.bits)
+        symbols = layered.quantize(theta, network.group_lengths, group_bits(network, config.bits))
         yield EncodedChunk(first, count, symbols.digest(), PackedChunk(layered.pack(symbols), Order.BY_LAYER))
 
 

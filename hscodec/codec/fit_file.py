@@ -88,7 +88,12 @@ def fit_file(
             device=choose_device(device) if isinstance(device, str) else device,
             progress=progress,
         )
+        held = None
         for chunk in chunks:
-            chunk.write_to(container)
+            if held:
+                held.write_to(container)
+            held = chunk
+        if held:
+            held.write_to(container, last=True)
         container.close(num_samples=num_samples)
         return FileResult(container.bytes_written, audio.sample_rate, audio.num_channels, num_samples)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from hscodec.audio.resample import Resampler
+from hscodec.codec.bit_allocation import group_bits
 from hscodec.codec.encoder import EncodedChunk
 from hscodec.codec.stored_network import StoredNetwork
 from hscodec.coding import layered
@@ -27,7 +28,7 @@ class MlpEncoder:
         model: That network.
         sample_rate: Rate of the samples (Hz).
         num_channels: C.
-        bits: Bits of a symbol, 2 to 16.
+        bits: Bits of a symbol, 2 to 16; the first layer of a SIREN may get more, see `bit_allocation`.
         gain: Samples are divided by this; the decoder multiplies by it.
         device: Where the network runs.
     """
@@ -45,7 +46,7 @@ class MlpEncoder:
     ) -> None:
         self._network = network
         self._model = model
-        self._bits = bits
+        self._group_bits = group_bits(network, bits)
         self._gain = gain
         self._device = device
         self._resampler = Resampler(sample_rate, model.config.sample_rate, num_channels=num_channels)
@@ -86,7 +87,7 @@ class MlpEncoder:
         segments = torch.from_numpy(padded).unflatten(1, (num_heard, segment_samples))
         stored = torch.stack([self._stored(channel.to(self._device)) for channel in segments]).cpu().numpy()
         stored = np.pad(stored, ((0, 0), (0, num_segments - num_heard), (0, 0)))
-        symbols = layered.quantize(stored, self._network.group_lengths, self._bits)
+        symbols = layered.quantize(stored, self._network.group_lengths, self._group_bits)
         first_segment = self._next_segment
         self._next_segment += num_segments
         packed = PackedChunk(layered.pack(symbols), Order.BY_LAYER)

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from benchmarks import fuzz, fuzz_case, fuzz_mutations, tiny
 from benchmarks.fuzz_layout import parse
 from hscodec.codec.symbols import LayeredReader, open_symbols
-from hscodec.coding import payload
+from hscodec.coding import layered, payload
 from hscodec.coding.order import Order
 from hscodec.coding.rotations import SILENT
 from hscodec.container import ChunkOrder, ContainerReader
@@ -228,6 +228,36 @@ def test_mutations_get_everywhere_in_order_by_context(corpus, monkeypatch):
         "payload holds a symbol beyond 32 bits",
     }
     assert min(by_context.values()) >= 3
+
+
+def test_mutations_of_groups_are_read_or_refused(corpus, monkeypatch):
+    outcomes = Counter()
+    unpack = layered.unpack
+
+    def counting(*arguments, **options):
+        try:
+            symbols = unpack(*arguments, **options)
+        except FormatError as error:
+            outcomes[re.sub("[0-9]+", "N", str(error))] += 1
+            raise
+        outcomes["read"] += 1
+        return symbols
+
+    monkeypatch.setattr(layered, "unpack", counting)
+    for kind in ("groups", "content", "frame"):
+        for number in range(100):
+            for name in ("layered-fmlp", "layered-siren"):
+                fuzz_mutations.BY_PARTS[kind](Random(number), parse(corpus.files[name]), corpus)
+    expected = {
+        "read",
+        "symbols of N bits; N to N are possible",
+        "a symbol is beyond N bits",
+        "a scale is negative or not finite",
+        "payload: N symbols in groups are not the N of a segment",
+        "payload does not announce the N bytes that its chunk has",
+        "payload: bits are set behind the last symbol of a group",
+    }
+    assert not {what: outcomes[what] for what in expected if outcomes[what] < 2}
 
 
 @pytest.mark.parametrize("kind", fuzz_mutations.BY_PARTS)

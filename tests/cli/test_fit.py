@@ -39,7 +39,7 @@ def test_a_recording_becomes_a_file_that_decodes(run, wave, tmp_path, options, n
     target = tmp_path / "a.hsnd"
     found = about(run, target)
     assert found["network"] == {"hidden_layers": 1, "width": 4, "stored": "weights"} | network
-    assert (found["model_id"], found["quality"], found["bandwidth_hz"], found["hop_s"]) == (None, None, None, 1.5)
+    assert (found["model_id"], found["quality"], found["bandwidth_hz"], found["hop_s"]) == (None, None, None, 0.5)
     assert run("decode", "--device", "cpu", target, tmp_path / "out.wav").exit_code == 0
     assert soundfile.info(tmp_path / "out.wav").frames == 2_000
     assert run("verify", target).exit_code == 0
@@ -52,13 +52,23 @@ def test_segments_may_have_any_length(run, wave, tmp_path):
         assert about(run, target)["hop_s"] == hop_s
 
 
+@pytest.mark.parametrize(
+    ("options", "omega_0"), [((), 500.0), (("--segment-seconds", "0.1"), 100.0), (("--segment-seconds", "0"), 250.0)]
+)
+def test_the_first_factor_follows_the_segment(run, wave, tmp_path, options, omega_0):
+    assert run("fit", *SMALL, *options, wave).exit_code == 0
+    assert about(run, tmp_path / "a.hsnd")["network"]["omega_0"] == omega_0
+
+
 def test_an_existing_file_is_kept(fails, wave, tmp_path):
     (tmp_path / "a.hsnd").write_bytes(b"mine")
     assert "exists" in fails("fit", *SMALL, wave)
     assert (tmp_path / "a.hsnd").read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize("options", [("--bits", 17), ("--width", 0), ("--network", "mlp"), ("--segment-seconds", "x")])
+@pytest.mark.parametrize(
+    "options", [("--bits", 17), ("--bits", 3), ("--width", 0), ("--network", "mlp"), ("--segment-seconds", "x")]
+)
 def test_wrong_usage(run, wave, options):
     assert run("fit", *options, wave).exit_code == 2
 

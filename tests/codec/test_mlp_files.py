@@ -166,14 +166,15 @@ def test_one_network_may_hold_the_whole_recording(wave, tmp_path):
     fit_file(wave, path, config=FitConfig(SMALL_SIREN, segment_seconds=None, steps=2), device="cpu")
     with path.open("rb") as file:
         container = ContainerReader(file)
-    assert container.header.hop_seconds == Fraction(3_300, RATE)
-    assert container.chunks[0].num_segments == 2
+        assert container.header.hop_seconds == Fraction(3_300, RATE)
+        assert container.chunks[0].num_segments == 2
+        assert container.read_chunk(0).header.is_last
     assert decoded(path).shape == (2, 3_300)
 
 
 def test_rounding_passes_the_gradient():
     theta = torch.randn(3, 10, requires_grad=True)
-    values = rounded(theta, (4, 6), 4)
+    values = rounded(theta, (4, 6), (4, 8))
     values.sum().backward()
     assert torch.equal(theta.grad, torch.ones(3, 10))
     steps = theta[:, :4].abs().amax(1, keepdim=True) / 7

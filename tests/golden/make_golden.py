@@ -12,6 +12,8 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -19,23 +21,32 @@ from typing import Any
 
 import numpy as np
 import soundfile
+import torch
 from safetensors.numpy import load_file
 
 from hscodec.codec import decode_file, encode_file
-from hscodec.codec.symbols import SymbolReader
+from hscodec.codec.fit import FitConfig
+from hscodec.codec.fit_file import fit_file
+from hscodec.codec.symbols import LayeredReader, SymbolReader, open_symbols
 from hscodec.coding.by_context import walk
 from hscodec.coding.fixedpoint import latent_residuals
 from hscodec.container import ChunkOrder, ContainerReader, ContainerWriter, FileHeader
-from hscodec.registry import Model, load_model
+from hscodec.container.codes import Storage
+from hscodec.hypernet.hypersound import HyperSound, HyperSoundConfig
+from hscodec.inr.mlp import MlpConfig
+from hscodec.registry import AnyModel, Model, load_model
 from hscodec.training.export import model_bytes
 from hscodec.training.frequency_fit import Counts
+from hscodec.training.hypersound_export import hypersound_bytes
 
 FOLDER = Path(__file__).parent
 MANIFEST = FOLDER / "manifest.json"
 TINY = FOLDER / "tiny.safetensors"
 TINY_CONTEXT = FOLDER / "tiny-context.safetensors"
+TINY_HYPERSOUND = FOLDER / "tiny-hypersound.safetensors"
 SPEECH = FOLDER.parent / "data" / "speech.flac"
 QUALITY = 437
+SMALL_SIREN = MlpConfig("siren", hidden_layers=2, width=8, omega_0=100.0, omega=10.0)
 PEAK = 0.7
 """Level of the decoded sounds, so that one tolerance serves all of them."""
 
@@ -47,12 +58,12 @@ class Recipe:
     Attributes:
         shows: What the file is there for.
         make: Called with a factor on the level of its sound; returns the file.
-        model: Name or path of the model.
+        model: Name or path of the model; None where the file needs none.
     """
 
     shows: str
     make: Callable[[float], bytes]
-    model: str = str(TINY)
+    model: str | None = str(TINY)
 
 
 def encoded(
@@ -90,13 +101,47 @@ def speech(level: float) -> bytes:
     return encode(samples * level, rate, quality=5.0, model="hsc-1", subtype="PCM_16")
 
 
-def encode(samples: np.ndarray, rate: int, *, quality: float, model: str, subtype: str) -> bytes:
+def encode(
+    samples: np.ndarray, rate: int, *, quality: float = 5.0, model: str, subtype: str = "FLOAT", **options: Any
+) -> bytes:
     """Return the file that `encode_file` makes of samples [T, C]."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "in.wav"), Path(folder, "out.hsnd")
         soundfile.write(source, samples, rate, subtype=subtype)
-        encode_file(source, target, model=load_model(model), quality=quality, device="cpu")
+        encode_file(source, target, model=load_model(model), quality=quality, device="cpu", **options)
         return target.read_bytes()
+
+
+def two_tones() -> np.ndarray:
+    """Return 0.1 s of a tone in each of two channels, at 8 kHz: [T, 2]."""
+    time_s = np.arange(800)[:, None] / 8000
+    return 0.5 * np.sin(2 * np.pi * np.array([220, 350]) * time_s)
+
+
+def fitted(network: MlpConfig, *, bits: int, learning_rate: float) -> Callable[[float], bytes]:
+    """Return what fits two networks to each channel of `two_tones`, and leaves a third one nearly nothing to do."""
+    config = FitConfig(network, segment_seconds=Fraction(49, 1000), steps=200, learning_rate=learning_rate, bits=bits)
+
+    @cache
+    def fit() -> bytes:
+        with tempfile.TemporaryDirectory() as folder:
+            source, target = Path(folder, "in.wav"), Path(folder, "out.hsnd")
+            soundfile.write(source, two_tones(), 8000, subtype="FLOAT")
+            fit_file(source, target, config=config, device="cpu")
+            return target.read_bytes()
+
+    def make(level: float) -> bytes:
+        # Another level would be another training, which does not end in the same weights.
+        container = ContainerReader(io.BytesIO(fit()))
+        header = replace(container.header, gain=container.header.gain * level)
+        return header.pack() + fit()[len(container.header.pack()) :]
+
+    return make
+
+
+def generated(storage: Storage, bits: int) -> Callable[[float], bytes]:
+    """Return what encodes `two_tones` with the small model of the HyperSound family."""
+    return lambda level: encode(two_tones() * level, 8000, model=str(TINY_HYPERSOUND), storage=storage, bits=bits)
 
 
 def drawn(*sizes: int, orders: tuple[int, ...] = (1,), large: bool = False, **options: Any) -> Callable[[float], bytes]:
@@ -294,6 +339,23 @@ RECIPES = {
         "order by-pair: six channels, two couplings, one beside a channel that is not stored",
         pairs_of_six,
         str(TINY_CONTEXT),
+    "fitted-siren": Recipe(
+        "order by-layer without a model: SIRENs, whose first layers have more bits than the others",
+        fitted(SMALL_SIREN, bits=10, learning_rate=5e-3),
+        None,
+    ),
+    "fitted-fmlp": Recipe(
+        "order by-layer without a model: FMLPs with 7 bits",
+        fitted(MlpConfig("fmlp", hidden_layers=2, width=10, num_frequencies=5), bits=7, learning_rate=1e-2),
+        None,
+    ),
+    "generated-weights": Recipe(
+        "order by-layer with a model: weights of SIRENs, of which the model holds some",
+        generated(Storage.WEIGHTS, 8),
+        str(TINY_HYPERSOUND),
+    ),
+    "generated-latent": Recipe(
+        "order by-layer with a model: the bottleneck", generated(Storage.BOTTLENECK, 9), str(TINY_HYPERSOUND)
     ),
 }
 
@@ -313,10 +375,13 @@ def add(entries: dict[str, dict[str, str]], file: str, content: bytes, shows: st
     entries[file] = {"sha256": hashlib.sha256(content).hexdigest(), "shows": shows}
 
 
-def read_symbols(data: bytes, model: Model) -> dict[str, np.ndarray]:
-    """Return latent and symbols of each chunk, and make sure that both implementations agree about them."""
+def read_symbols(data: bytes, model: AnyModel | None) -> dict[str, np.ndarray]:
+    """Return latent or scales, and symbols, of each chunk, and make sure that both implementations agree about them."""
     container = ContainerReader(io.BytesIO(data))
-    symbols = SymbolReader(container, model)
+    symbols = open_symbols(container, model)
+    if isinstance(symbols, LayeredReader):
+        return read_layers(data, symbols)
+    assert isinstance(model, Model)
     chunks = [symbols.read(index) for index in range(len(container.chunks))]
     for ours, theirs in zip(chunks, reference().read_file(data, load_file(model.path)).chunks, strict=True):
         np.testing.assert_array_equal(ours.latent, theirs.latent)
@@ -325,7 +390,18 @@ def read_symbols(data: bytes, model: Model) -> dict[str, np.ndarray]:
     return arrays | {f"symbols.{index}": chunk.weights for index, chunk in enumerate(chunks)}
 
 
-def decode(data: bytes, model: Model, suffix: str, subtype: str) -> bytes:
+def read_layers(data: bytes, symbols: LayeredReader) -> dict[str, np.ndarray]:
+    """Return scales and symbols of each chunk of networks with hidden layers, likewise."""
+    arrays = {}
+    for index, theirs in enumerate(reference().read_file(data, None).chunks):
+        ours = symbols.read(index)
+        np.testing.assert_array_equal(ours.scales, theirs.scales)
+        np.testing.assert_array_equal(ours.symbols, theirs.symbols)
+        arrays |= {f"scales.{index}": ours.scales, f"symbols.{index}": ours.symbols}
+    return arrays
+
+
+def decode(data: bytes, model: AnyModel | None, suffix: str, subtype: str) -> bytes:
     """Return the audio file that `decode_file` makes."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "in.hsnd"), Path(folder, f"out{suffix}")
@@ -336,7 +412,7 @@ def decode(data: bytes, model: Model, suffix: str, subtype: str) -> bytes:
 
 def add_recipe(entries: dict[str, dict[str, str]], name: str, recipe: Recipe) -> None:
     """Make a file, level it, and store it with what it decodes to."""
-    model = load_model(recipe.model)
+    model = None if recipe.model is None else load_model(recipe.model)
     data = recipe.make(1.0)
     audio, _ = soundfile.read(io.BytesIO(decode(data, model, ".wav", "FLOAT")))
     if len(audio):
@@ -344,7 +420,8 @@ def add_recipe(entries: dict[str, dict[str, str]], name: str, recipe: Recipe) ->
     arrays = io.BytesIO()
     np.savez_compressed(arrays, **read_symbols(data, model))
     add(entries, f"{name}.hsnd", data, recipe.shows)
-    add(entries, f"{name}.npz", arrays.getvalue(), f"latent and symbols of {name}.hsnd, by chunk")
+    beside = "scales" if recipe.model in (None, str(TINY_HYPERSOUND)) else "latent"
+    add(entries, f"{name}.npz", arrays.getvalue(), f"{beside} and symbols of {name}.hsnd, by chunk")
     if len(audio):
         add(entries, f"{name}.flac", decode(data, model, ".flac", "PCM_16"), f"what {name}.hsnd decodes to")
 
@@ -374,6 +451,22 @@ def make_tiny_context() -> bytes:
     return model_bytes(network, frequencies=counts.frequencies())
 
 
+def make_tiny_hypersound() -> bytes:
+    """Return a random model of the HyperSound family with a layer of each of three modes."""
+    torch.manual_seed(0)
+    config = HyperSoundConfig(
+        target=SMALL_SIREN,
+        modes=("standard", "additive", "shared"),
+        sample_rate=8000,
+        segment_samples=400,
+        channels=2,
+        strides=(20,),
+        latent_channels=2,
+        dense=(8, 8),
+    )
+    return hypersound_bytes(HyperSound(config).eval())
+
+
 def tests_conftest() -> ModuleType:
     """Return what makes random networks for tests."""
     if str(FOLDER.parent) not in sys.path:
@@ -391,6 +484,9 @@ def main(names: list[str]) -> None:
         add(entries, TINY.name, make_tiny(), "the random model that all files but speech.hsnd name")
     if TINY_CONTEXT.name not in entries:
         add(entries, TINY_CONTEXT.name, make_tiny_context(), "a random model with frequencies, of the files context*")
+    if TINY_HYPERSOUND.name not in entries:
+        shows = "a random model of the HyperSound family, of the files generated*"
+        add(entries, TINY_HYPERSOUND.name, make_tiny_hypersound(), shows)
     for name in names or [name for name in RECIPES if name not in there]:
         add_recipe(entries, name, RECIPES[name])
     content = json.dumps(entries, indent=2, ensure_ascii=False) + "\n"

@@ -295,20 +295,24 @@ def extreme(latent: tuple[int, ...], weights: tuple[int, ...]) -> bytes:
 
 
 LAYERED_GROUPS = (4, 4, 4, 1)
+LAYERED_BITS = (14, 14, 8, 6)
+LAYERED_FRAME = layered.HEAD.size + len(LAYERED_GROUPS) * layered.GROUP.size
 LAYERED_NETWORK = NetworkRecord(hidden_layers=1, width=4, omega_0=300.0, omega=30.0)
 
 
-def layered_file(change: Callable[[bytes], bytes] | None = None, **chunk_fields: int) -> bytes:
+def layered_file(
+    change: Callable[[bytes], bytes] | None = None, *, groups: tuple[int, ...] = LAYERED_GROUPS, **chunk_fields: int
+) -> bytes:
     """Return a file of SIRENs that needs no model, with another payload or chunk header if so wished."""
-    values = np.random.default_rng(0).normal(size=(1, 4, sum(LAYERED_GROUPS)))
+    values = np.random.default_rng(0).normal(size=(1, 4, sum(groups)))
     values[:, 3] = 0
-    symbols = layered.quantize(values, LAYERED_GROUPS, 8)
+    symbols = layered.quantize(values, groups, LAYERED_BITS)
     sink = io.BytesIO()
     header = FileHeader(
         sample_rate=RATE_HZ,
         num_channels=1,
         num_samples=4_800,
-        num_weights=sum(LAYERED_GROUPS),
+        num_weights=sum(groups),
         quality=0,
         hop_seconds=Fraction(1, 10),
         target_network=TargetNetwork.SIREN,
@@ -334,12 +338,17 @@ def layered_content(change: Callable[[np.ndarray], None]) -> bytes:
     """Return such a file with other scales: `change` gets their four planes of bytes, [4, 16]."""
 
     def changed(payload: bytes) -> bytes:
-        start = layered.HEAD.size + len(LAYERED_GROUPS) * layered.GROUP.size
-        content = bytearray(zstandard.ZstdDecompressor().decompress(payload[start:]))
+        content = bytearray(zstandard.ZstdDecompressor().decompress(payload[LAYERED_FRAME:]))
         change(np.frombuffer(content, np.uint8)[: 4 * 16].reshape(4, 16))
-        return payload[:start] + zstandard.ZstdCompressor().compress(bytes(content))
+        return payload[:LAYERED_FRAME] + zstandard.ZstdCompressor().compress(bytes(content))
 
     return layered_file(changed)
+
+
+def layered_bits(group: int, bits: int) -> bytes:
+    """Return such a file that announces other bits for a group."""
+    place = layered.HEAD.size + (group + 1) * layered.GROUP.size - 1
+    return layered_file(lambda payload: payload[:place] + bytes([bits]) + payload[place + 1 :])
 
 
 def fill_scales(planes: np.ndarray, value: float) -> None:
@@ -363,15 +372,18 @@ FILES |= {
     "layered": layered_file,
     "layered-as-plain-order": lambda: layered_file(order=0),
     "layered-with-attacks": lambda: layered_file(flags=2),
-    "layered-bits-1": lambda: layered_file(lambda old: b"\1" + old[1:]),
-    "layered-bits-17": lambda: layered_file(lambda old: b"\x11" + old[1:]),
-    "layered-groups-0": lambda: layered_file(lambda old: old[:1] + bytes(2) + old[3:]),
-    "layered-groups-65535": lambda: layered_file(lambda old: old[:1] + b"\xff\xff" + old[3:]),
-    "layered-groups-too-long": lambda: layered_file(lambda old: old[:3] + b"\xff\xff\xff\xff" + old[7:]),
-    "layered-groups-of-another-network": lambda: layered_file(lambda old: old[:3] + b"\5\0\0\0\3" + old[8:]),
+    "layered-bits-1": lambda: layered_bits(0, 1),
+    "layered-bits-17": lambda: layered_bits(3, 17),
+    "layered-bits-too-few": lambda: layered_bits(3, 5),
+    "layered-bits-too-many": lambda: layered_bits(3, 9),
+    "layered-groups-0": lambda: layered_file(lambda old: bytes(2) + old[2:]),
+    "layered-groups-65535": lambda: layered_file(lambda old: b"\xff\xff" + old[2:]),
+    "layered-groups-256-of-4-gib": lambda: layered_file(lambda old: b"\0\1" + 256 * b"\xff\xff\xff\xff\x08"),
+    "layered-groups-too-long": lambda: layered_file(lambda old: old[:2] + b"\xff\xff\xff\xff" + old[6:]),
+    "layered-groups-of-another-network": lambda: layered_file(groups=(5, 3, 4, 1)),
     "layered-payload-of-2-bytes": lambda: layered_file(lambda old: old[:2]),
     "layered-bomb": lambda: layered_file(
-        lambda old: old[:19] + frames.frame(frames.repeated_blocks(0, 1 << 26), 1 << 26)
+        lambda old: old[:LAYERED_FRAME] + frames.frame(frames.repeated_blocks(0, 1 << 26), 1 << 26)
     ),
     "layered-scales-not-finite": lambda: layered_content(lambda planes: fill_scales(planes, float("nan"))),
     "layered-scales-negative": lambda: layered_content(lambda planes: fill_scales(planes, -1.0)),

@@ -295,27 +295,35 @@ def read_chunk(data: bytes, start: int, header: Header, tables: Tables | None) -
 def read_layers(payload: bytes, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
     """Return symbols [C, S, K], scales [C, S, G] and the lengths of the groups of a payload in order by-layer."""
     channels, segments, num_weights = shape
-    bits, num_groups = fields("BH", payload, 0)
-    require(2 <= bits <= 16 and 1 <= num_groups <= 256, "bad bits or groups")
-    groups = fields(f"{num_groups}I", payload, 3)
+    (num_groups,) = fields("H", payload, 0)
+    require(1 <= num_groups <= 256, "bad number of groups")
+    described = fields(num_groups * "IB", payload, 2)
+    groups, group_bits = described[0::2], described[1::2]
     require(min(groups) > 0 and sum(groups) == num_weights, "the groups do not fit the segment")
-    frame = payload[3 + 4 * num_groups :]
-    size = 1 if bits <= 8 else 2
-    num_scales, num_symbols = channels * segments * num_groups, math.prod(shape)
-    content = decompress(frame, 4 * num_scales + size * num_symbols)
-    require(len(content) == 4 * num_scales + size * num_symbols, "the content does not fit the chunk")
+    require(min(group_bits) >= 2 and max(group_bits) <= 16, "bad bits")
+    frame = payload[2 + 5 * num_groups :]
+    num_rows = channels * segments
+    num_scales = num_rows * num_groups
+    counts = [num_rows * length for length in groups]
+    widths = [max(bits - 8, 0) for bits in group_bits]
+    sizes = [(count * width + 7) // 8 for count, width in zip(counts, widths, strict=True)]
+    content_bytes = 4 * num_scales + sum(counts) + sum(sizes)
+    content = decompress(frame, content_bytes)
+    require(len(content) == content_bytes, "the content does not fit the chunk")
     scale_planes = np.frombuffer(content, np.uint8, 4 * num_scales).reshape(4, num_scales)
     scales = np.ascontiguousarray(scale_planes.T).view("<f4").reshape(channels, segments, num_groups)
     require(np.all(np.isfinite(scales)) and np.all(scales >= 0), "bad scale")
-    planes = np.frombuffer(content, np.uint8, offset=4 * num_scales).reshape(size, num_symbols).astype(np.int64)
-    folded = sum(plane << (8 * place) for place, plane in enumerate(planes))
-    flat = np.where(folded % 2 == 1, -((folded + 1) // 2), folded // 2)
-    require(np.all(np.abs(flat) < 2 ** (bits - 1)), "a symbol has too many bits")
-    symbols, start = [], 0
-    for length in groups:
-        stop = start + channels * segments * length
-        symbols.append(flat[start:stop].reshape(channels, segments, length))
-        start = stop
+    symbols, start, low_start = [], 4 * num_scales, 4 * num_scales + sum(counts)
+    for bits, count, width, size in zip(group_bits, counts, widths, sizes, strict=True):
+        folded = np.frombuffer(content, np.uint8, count, offset=start).astype(np.int64) << width
+        low = np.frombuffer(content, np.uint8, size, offset=low_start).astype(np.int64)
+        stream = (low[:, None] >> np.arange(8) & 1).reshape(-1)
+        require(not stream[count * width :].any(), "padding is not zero")
+        folded += stream[: count * width].reshape(count, width) @ (1 << np.arange(width))
+        values = np.where(folded % 2 == 1, -((folded + 1) // 2), folded // 2)
+        require(np.all(np.abs(values) < 2 ** (bits - 1)), "a symbol has too many bits")
+        symbols.append(values.reshape(channels, segments, -1))
+        start, low_start = start + count, low_start + size
     return np.concatenate(symbols, axis=2), scales, groups
 
 
