@@ -7,7 +7,6 @@ held-out speech, then `report`. Each step goes on where it was cut off.
 import os
 import sys
 import time
-from fractions import Fraction
 from pathlib import Path
 
 import click
@@ -19,14 +18,13 @@ from benchmarks import provenance
 from benchmarks.clips import corpus_sha256, find_clips, read_clip
 from benchmarks.contenders import Samples
 from benchmarks.hypersound_codecs import FileCodec, fitted, flagship, generated
-from benchmarks.hypersound_runs import ABLATED, planned_runs, train, training_records
+from benchmarks.hypersound_runs import ABLATED, KINDS, planned_runs, train, training_records
 from benchmarks.hypersound_tables import markdown
 from benchmarks.results import Results, Row, load
 from hscodec.audio.resample import resample
-from hscodec.codec.fit import FitConfig
+from hscodec.codec.fit import LEARNING_RATES, SEGMENT_SECONDS, FitConfig, suggested_network
 from hscodec.container.codes import Storage
 from hscodec.errors import HscodecError
-from hscodec.inr.mlp import MlpConfig
 from hscodec.metrics.comparison import compare
 from hscodec.registry import DEFAULT_MODEL
 
@@ -63,7 +61,7 @@ def train_command(corpus: Path, runs: Path, minutes: float, only: tuple[str, ...
 @click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--runs", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
 @click.option("--per-folder", type=click.IntRange(min=1), default=2, show_default=True, help="Files of each folder.")
-@click.option("--fit-steps", type=click.IntRange(min=1), default=1000, show_default=True)
+@click.option("--fit-steps", type=click.IntRange(min=1), default=500, show_default=True)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="JSON file to write.")
 def measure_command(folders: tuple[Path, ...], runs: Path, per_folder: int, fit_steps: int, out: Path) -> None:
     """Encode, decode and score clips of all files below FOLDERS with every codec."""
@@ -131,10 +129,9 @@ def _codecs(runs: Path, fit_steps: int) -> list[FileCodec]:
             codecs += [generated(run.name, path, Storage.WEIGHTS, bits) for bits in (4, 6, 16)]
     codecs += [generated(SHIPPED, SHIPPED, Storage.BOTTLENECK, bits) for bits in (5, 6, 8)]
     codecs.append(generated(SHIPPED, SHIPPED, Storage.WEIGHTS, 8))
-    whole = Fraction(CLIP_SAMPLES, SAMPLE_RATE)
-    for kind in ("fmlp", "siren"):
-        config = FitConfig(network=MlpConfig(kind=kind), segment_seconds=whole, steps=fit_steps, bits=8)
-        codecs.append(fitted(f"{kind} fitted", config))
+    for kind in KINDS:
+        network = suggested_network(kind, SEGMENT_SECONDS)
+        codecs.append(fitted(f"{kind} fitted", FitConfig(network, steps=fit_steps, learning_rate=LEARNING_RATES[kind])))
     codecs += [flagship(DEFAULT_MODEL, quality) for quality in FLAGSHIP_QUALITIES]
     return codecs
 

@@ -339,6 +339,7 @@ RECIPES = {
         "order by-pair: six channels, two couplings, one beside a channel that is not stored",
         pairs_of_six,
         str(TINY_CONTEXT),
+    ),
     "fitted-siren": Recipe(
         "order by-layer without a model: SIRENs, whose first layers have more bits than the others",
         fitted(SMALL_SIREN, bits=10, learning_rate=5e-3),
