@@ -17,6 +17,7 @@ from hscodec.coding.rans import Coder, Distribution, Reader, Writer, code_bits
 from hscodec.coding.tokens import (
     ESCAPE_MAGNITUDE,
     ESCAPE_TOKEN,
+    NUM_DIRECT,
     lowest_magnitudes,
     raw_bits,
     tokens_of,
@@ -159,23 +160,34 @@ def _code_magnitudes(
     """
     order = np.argsort(rows.reshape(-1), kind="stable")
     magnitudes = magnitudes.reshape(-1)[order]
-    tokens = tokens_of(magnitudes)
-    stops = np.cumsum(np.bincount(rows.reshape(-1)))
-    for row in np.flatnonzero(np.diff(stops, prepend=0)).tolist():
-        chosen = slice(stops[row - 1] if row else 0, stops[row])
-        tokens[chosen] = coder.code(models(row), tokens[chosen])
-    coded = lowest_magnitudes(tokens)
-    with_bits = np.flatnonzero(raw_bits(tokens))
-    bits = raw_bits(tokens[with_bits])
-    for num_bits in np.unique(bits).tolist():
-        chosen = with_bits[bits == num_bits]
+    tokens = _code_tokens(coder, models, np.bincount(rows.reshape(-1)), tokens_of(magnitudes))
+    coded = tokens.astype(np.uint32)
+    beyond = np.flatnonzero(tokens >= NUM_DIRECT)  # few; all others are their tokens
+    coded[beyond] = lowest_magnitudes(tokens[beyond])
+    bits = raw_bits(tokens[beyond])
+    for num_bits in np.unique(bits[bits > 0]).tolist():
+        chosen = beyond[bits == num_bits]
         coded[chosen] += code_bits(coder, num_bits, magnitudes[chosen] - coded[chosen]).astype(np.uint32)
-    large = np.flatnonzero(tokens == ESCAPE_TOKEN)
+    large = beyond[tokens[beyond] == ESCAPE_TOKEN]
     if large.size:
         coded[large] = _code_large(coder, magnitudes[large])
     result = np.empty_like(coded)
     result[order] = coded
     return result.reshape(rows.shape)
+
+
+def _code_tokens(
+    coder: Coder, models: Callable[[int], Distribution], counts: np.ndarray, tokens: np.ndarray
+) -> np.ndarray:
+    """Code tokens [N] that are sorted by row, of which there are so many to each row.
+
+    A chunk has two thousand runs of tokens, so each turn of this loop counts.
+    """
+    rows = np.flatnonzero(counts)
+    stops = np.cumsum(counts[rows]).tolist()
+    runs = zip(rows.tolist(), [0, *stops], stops, strict=False)
+    coded = [coder.code(models(row), tokens[start:stop]) for row, start, stop in runs]
+    return np.concatenate(coded) if coded else tokens
 
 
 def _code_large(coder: Coder, magnitudes: np.ndarray) -> np.ndarray:

@@ -77,7 +77,7 @@ class Neighbourhood:
 
     def show(self, grid: Pass, magnitudes: np.ndarray) -> None:
         """Let the following passes see the magnitudes [C, S', K'] of a pass."""
-        loudness = np.minimum(magnitudes, MAX_MAGNITUDE) * self._units[on_grid(grid)]
+        loudness = np.minimum(magnitudes, MAX_MAGNITUDE).astype(np.int32) * self._units[on_grid(grid)]
         self._shifted(grid, 0, 0)[:] = loudness
 
     def _shifted(self, grid: Pass, segments: int, weights: int) -> np.ndarray:

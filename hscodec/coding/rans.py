@@ -76,10 +76,11 @@ class Reader:
         content = content.rstrip(b"\0")
         words = np.frombuffer(content + bytes(-len(content) % _WORD_BYTES), "<u4").astype(np.uint32)
         self._coder = _AnsCoder(words)
+        self._decode = self._coder.decode
 
     def code(self, model: Distribution, symbols: np.ndarray) -> np.ndarray:
         """Return the next symbols, as many as are given: [N] int32."""
-        return self._coder.decode(model, len(symbols))
+        return self._decode(model, symbols.size)
 
     def check_end(self) -> None:
         """Raise FormatError unless everything was read."""
