@@ -1,59 +1,34 @@
 """Symbols in, samples out: refinement with the segments around as context, target networks on any regular grid."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from fractions import Fraction
+from functools import partial
+from itertools import chain, islice
+from typing import TypeAlias
 
-import numpy as np
 import torch
 
 from hscodec.codec.constants import MAX_CONCEALED_SECONDS, SLICE_SEGMENTS
-from hscodec.codec.pairs import chunk_angles
+from hscodec.codec.prepared import Prepared, join, prepare, refined
 from hscodec.codec.symbols import Span, SymbolSource
-from hscodec.coding.attacks import no_attacks
+from hscodec.codec.workers import ahead, default_workers, one_torch_thread, worker_pool
 from hscodec.coding.payload import ChunkSymbols
-from hscodec.coding.rotations import channel_qualities, is_stored
+from hscodec.container.reader import Chunk
 from hscodec.errors import FormatError
 from hscodec.inr.coordinates import first_sample_of_hop
 from hscodec.inr.envelope import lowered
 from hscodec.inr.lapped import LappedSiren
-from hscodec.inr.rotation import rotated
-from hscodec.model import Precision
 from hscodec.rates import scaled_length
 from hscodec.registry import Model
 
-
-@dataclass(frozen=True)
-class _Prepared:
-    """Symbols and precision of consecutive segments, on the device: what refinement of them and their context needs.
-
-    The attacks are those of a whole chunk; a slice or a window of several chunks has none.
-
-    Shape:
-        quality: [C, S], of each channel in each segment
-        angles: [C // 2, S], by which pairs of channels were rotated (radians)
-        is_stored: [C, S], 0 where a channel's symbols are not stored, else 1
-    """
-
-    first_segment: int
-    symbols: torch.Tensor
-    precision: Precision
-    quality: torch.Tensor
-    angles: torch.Tensor
-    is_stored: torch.Tensor
-    attacks: np.ndarray = field(default_factory=no_attacks)
-
-    @property
-    def stop_segment(self) -> int:
-        return self.first_segment + self.symbols.shape[1]
-
-    def slice(self, start: int, stop: int) -> "_Prepared":
-        """Return the segments [start, stop), counted in the stream, as far as they are here."""
-        first = min(max(start, self.first_segment), self.stop_segment)
-        cut = slice(first - self.first_segment, max(stop - self.first_segment, 0))
-        precision = Precision(self.precision.step[:, cut], self.precision.features[:, cut])
-        mixing = self.quality[:, cut], self.angles[:, cut], self.is_stored[:, cut]
-        return _Prepared(first, self.symbols[:, cut], precision, *mixing)
+_Slice: TypeAlias = tuple[int, Span, int, int, bool]
+"""Index and span, segments [first, last), whether it is the end."""
+_Fetched: TypeAlias = Chunk | FormatError
+"""A chunk, or why there is none."""
+_Pending: TypeAlias = "Future[Prepared | None] | None"
+"""What a span will hold; None if there is no such span."""
 
 
 class Decoder:
@@ -70,6 +45,8 @@ class Decoder:
         device: Where the networks run.
         keep_going: Render what is lost, gaps and damaged chunks, as silence into which the sound fades, instead of
             raising. Refinement of the segments around then does without that context.
+        workers: Threads that decode slices of one range side by side, on the CPU; None is as many as torch would use.
+            They do not change what comes out. A stream is decoded by one, so that nothing of it is waited for.
 
     Attributes:
         rate: Output rate (Hz).
@@ -84,6 +61,7 @@ class Decoder:
         rate: int | None = None,
         device: torch.device,
         keep_going: bool = False,
+        workers: int | None = None,
     ) -> None:
         header = source.header
         self.rate = rate or header.sample_rate
@@ -95,7 +73,10 @@ class Decoder:
         self._context = model.config.refine_context
         self._target = LappedSiren(header.num_weights)
         self._grid = Fraction(self.rate) * header.hop_seconds
-        self._prepared: dict[int, _Prepared | None] = {}
+        self._workers = workers or default_workers()
+        if device.type != "cpu" or source.is_live:
+            self._workers = 1
+        self._prepared: dict[int, Prepared | None] = {}
 
     @property
     def num_samples(self) -> int | None:
@@ -119,18 +100,19 @@ class Decoder:
         """
         position = start
         self._check_missing(start, stop)
-        for index, span, first, last, is_end in self._slices(start, stop):
-            # Looking for the next span may have told how long a stream is, so the end is looked up each time.
-            stop_here = self._clip(stop)
-            block_start = first_sample_of_hop(max(first - 1, 0), self._grid)
-            block_stop = first_sample_of_hop(last if is_end else last - 1, self._grid)
-            if stop_here is not None:
-                block_stop = min(block_stop, stop_here)
-            if position < block_stop:
-                block = self._render(index, span, first, last, is_end)
-                # Multiplied here, outside inference mode, so that what is handed out may take part in training.
-                yield block[:, position - block_start : block_stop - block_start] * self._source.header.gain
-                position = block_stop
+        with contextlib.closing(self._rendered(start, stop)) as slices:
+            for (_, _, first, last, is_end), render in slices:
+                # Looking for the next span may have told how long a stream is, so the end is looked up each time.
+                stop_here = self._clip(stop)
+                block_start = first_sample_of_hop(max(first - 1, 0), self._grid)
+                block_stop = first_sample_of_hop(last if is_end else last - 1, self._grid)
+                if stop_here is not None:
+                    block_stop = min(block_stop, stop_here)
+                if position < block_stop:
+                    block = render()
+                    # Multiplied here, outside inference mode, so that what is handed out may take part in training.
+                    yield block[:, position - block_start : block_stop - block_start] * self._source.header.gain
+                    position = block_stop
         end = self._clip(stop)
         if end is None or position > max(end, start):
             raise FormatError("the stream is longer than its trailer says; decode it from a file")
@@ -152,7 +134,46 @@ class Decoder:
     def _clip(self, stop: int | None) -> int | None:
         return min((limit for limit in (stop, self.num_samples) if limit is not None), default=None)
 
-    def _slices(self, start: int, stop: int | None) -> Iterator[tuple[int, Span, int, int, bool]]:
+    def _rendered(
+        self, start: int, stop: int | None
+    ) -> Generator[tuple[_Slice, Callable[[], torch.Tensor]], None, None]:
+        """Yield the slices that render `[start, stop)`, each with a function that returns its samples."""
+        slices = self._slices(start, stop)
+        first_two = list(islice(slices, 2)) if self._workers > 1 else []
+        if len(first_two) < 2:  # there is nothing that could be done side by side
+            for place in chain(first_two, slices):
+                yield place, partial(self._render, *place)
+            return
+        with worker_pool(self._workers) as pool:
+            for place, around, samples in ahead(self._begun(pool, chain(first_two, slices)), self._workers + 1):
+                yield place, partial(self._finished, place, around, samples)
+
+    def _begun(
+        self, pool: Executor, slices: Iterable[_Slice]
+    ) -> Iterator[tuple[_Slice, list[_Pending], Future[torch.Tensor]]]:
+        """Yield slices of which a pool has begun to render the samples; only this thread reads the file."""
+        prepared: dict[int, _Pending] = {}
+        for place in slices:
+            index = place[0]
+            prepared = {i: pending for i, pending in prepared.items() if i >= index - 1}
+            for i in range(max(index - 1, 0), index + 2):
+                span = self._source.span(i)
+                if span is not None and i not in prepared:
+                    prepared[i] = pool.submit(self._load, span, self._fetch(i))
+            # The pool begins what a slice waits for before the slice itself, so there is always one that need not wait.
+            around = [prepared.get(i) for i in range(index - 1, index + 2)]
+            yield place, around, pool.submit(self._render_prepared, around, *place[1:])
+
+    def _finished(self, place: _Slice, around: list[_Pending], samples: Future[torch.Tensor]) -> torch.Tensor:
+        """Wait for the samples of a slice, and note what was lost around it."""
+        result = samples.result()
+        for i, pending in enumerate(around, place[0] - 1):
+            span = self._source.span(i) if pending is not None else None
+            if span is not None and _result(pending) is None:
+                self._note_lost(span)
+        return result
+
+    def _slices(self, start: int, stop: int | None) -> Iterator[_Slice]:
         """Yield the slices that render `[start, stop)`: index and span, segments [first, last), whether it is the end.
 
         The slice [first, last) renders the hops [first - 1, last - 1), each with the segments on either side of it.
@@ -186,70 +207,90 @@ class Decoder:
             limit = f"more than {MAX_CONCEALED_SECONDS / 3600:g} h of sound is missing"
             raise FormatError(f"{limit}; choose a range to decode what is left around it")
 
-    @torch.inference_mode()
     def _render(self, index: int, span: Span, first: int, last: int, is_end: bool) -> torch.Tensor:
         """Return the samples [C, T] of the hops [first - 1, last - 1), and of the last hop of all if `is_end`."""
-        self._prepared = {i: p for i, p in self._prepared.items() if abs(i - index) <= 1}
-        theta = self._theta(index, span, first, last)
+        with one_torch_thread():  # as the threads of a pool do
+            return self._render_prepared(self._prepare_around(index), span, first, last, is_end)
+
+    @torch.inference_mode()
+    def _render_prepared(
+        self, around: Sequence["_Pending | Prepared"], span: Span, first: int, last: int, is_end: bool
+    ) -> torch.Tensor:
+        """Return what `_render` returns, from what the span and the two beside it hold."""
+        present = [_result(part) for part in around]
+        theta = self._theta(present, span, first, last)
         if is_end:
             theta = torch.nn.functional.pad(theta, (0, 0, 0, 1))  # the very last hop has no segment behind it
         # Channel by channel: at high rates the samples, not the weights, are what fills the memory.
         start = max(first - 1, 0)
         channels = [self._target.synthesize(row, self._grid, first_segment=start) for row in theta]
         samples = torch.stack(channels)
-        prepared = self._prepared[index]
-        if prepared is None:
+        if present[1] is None:
             return samples
         first_sample = first_sample_of_hop(start, self._grid)
-        return lowered(samples, prepared.attacks, self._grid, origin=span.first_segment, start=first_sample)
+        return lowered(samples, present[1].attacks, self._grid, origin=span.first_segment, start=first_sample)
 
-    def _theta(self, index: int, span: Span, first: int, last: int) -> torch.Tensor:
-        """Return the refined weights [C, S, K] of the segments [first - 1, last); zeros where they are lost."""
+    def _theta(self, around: Sequence[Prepared | None], span: Span, first: int, last: int) -> torch.Tensor:
+        """Return the refined weights [C, S, K] of the segments [first - 1, last) of a span; zeros where they are lost.
+
+        Args:
+            around: What the span and the two beside it hold.
+            span: The span.
+            first: First segment of the slice.
+            last: One past its last segment.
+        """
         start = max(first - 1, 0)
         header = self._source.header
         theta = torch.zeros(header.num_channels, last - start, header.num_weights, device=self._device)
-        around = [self._prepare(i) for i in (index - 1, index, index + 1)]
         if around[1] is None:  # only the segment in front of what is lost may be there; the sound fades with it
             around = [around[0]] if first == span.first_segment else []
-        window = _join([part.slice(start - self._context, last + self._context) for part in around if part])
+        window = join([part.slice(start - self._context, last + self._context) for part in around if part])
         if window is None:
             return theta
-        refined = self._network.refine(window.symbols, window.precision, window.quality)
-        refined = rotated(refined * window.is_stored[..., None], -window.angles)
+        (weights,) = refined(self._network, [window])
         here, stop = max(start, window.first_segment), min(last, window.stop_segment)
-        theta[:, here - start : stop - start] = refined[:, here - window.first_segment : stop - window.first_segment]
+        theta[:, here - start : stop - start] = weights[:, here - window.first_segment : stop - window.first_segment]
         return theta
 
-    def _prepare(self, index: int) -> _Prepared | None:
+    def _prepare_around(self, index: int) -> list[Prepared | None]:
+        """Return what the span `index` and the two beside it hold, and forget all others."""
+        self._prepared = {i: part for i, part in self._prepared.items() if abs(i - index) <= 1}
+        return [self._prepare(i) for i in range(index - 1, index + 2)]
+
+    def _prepare(self, index: int) -> Prepared | None:
         """Return what span `index` holds; None if there is no such span, or if it is lost."""
         if index not in self._prepared:
             span = self._source.span(index) if index >= 0 else None
-            self._prepared[index] = None if span is None else self._load(index, span)
+            self._prepared[index] = None if span is None else self._load(span, self._fetch(index))
+            if span is not None and self._prepared[index] is None:
+                self._note_lost(span)
         return self._prepared[index]
 
-    def _load(self, index: int, span: Span) -> _Prepared | None:
+    def _fetch(self, index: int) -> _Fetched:
         try:
-            symbols = self._source.read(index)
+            return self._source.fetch(index)
+        except FormatError as error:
+            return error
+
+    @torch.inference_mode()
+    def _load(self, span: Span, fetched: _Fetched) -> Prepared | None:
+        """Return what a span holds; None if it is lost."""
+        try:
+            if isinstance(fetched, FormatError):
+                raise fetched
+            symbols = self._source.unpack(fetched)
         except FormatError:
             if not self._keep_going:
                 raise
-            self._note_lost(span)
             return None
-        latent = torch.from_numpy(symbols.latent).to(self._device)
-        weights = torch.from_numpy(symbols.weights).to(self._device)
-        num_channels, num_segments = weights.shape[:2]
-        qualities = channel_qualities(symbols.rotations, self._source.header.quality, num_channels) / 100
-        quality = torch.from_numpy(qualities.astype(np.float32)).to(self._device)
-        stored = torch.from_numpy(is_stored(symbols.rotations, num_channels)).to(self._device)
-        return _Prepared(
-            span.first_segment,
-            weights,
-            self._network.decode_precision(latent, quality),
-            quality[:, None].expand(-1, num_segments),
-            chunk_angles(symbols.rotations, num_channels, num_segments).to(self._device),
-            stored[:, None].expand(-1, num_segments),
-            symbols.attacks,
+        (prepared,) = prepare(
+            [symbols],
+            [span.first_segment],
+            quality_hundredths=[self._source.header.quality],
+            network=self._network,
+            device=self._device,
         )
+        return prepared
 
     def _note_lost(self, span: Span) -> None:
         lost = (span.first_segment, span.stop_segment)
@@ -257,19 +298,5 @@ class Decoder:
             self.lost.append(lost)
 
 
-def _join(parts: list[_Prepared]) -> _Prepared | None:
-    """Return consecutive parts as one; None if there are no segments in them."""
-    parts = [part for part in parts if part.symbols.shape[1]]
-    if not parts:
-        return None
-    return _Prepared(
-        parts[0].first_segment,
-        torch.cat([part.symbols for part in parts], 1),
-        Precision(
-            torch.cat([part.precision.step for part in parts], 1),
-            torch.cat([part.precision.features for part in parts], 1),
-        ),
-        torch.cat([part.quality for part in parts], 1),
-        torch.cat([part.angles for part in parts], 1),
-        torch.cat([part.is_stored for part in parts], 1),
-    )
+def _result(part: "_Pending | Prepared") -> Prepared | None:
+    return part.result() if isinstance(part, Future) else part

@@ -61,11 +61,32 @@ class SymbolSource(Protocol[ReadT]):
         """Return how many of the segments `[first, stop)` lie in gaps."""
         ...
 
-    def read(self, index: int) -> ReadT:
-        """Return the symbols of span `index`.
+    @property
+    def is_live(self) -> bool:
+        """Whether whoever asks for the next span may have to wait until it is there."""
+        ...
+
+    def fetch(self, index: int) -> Chunk:
+        """Return the chunk of span `index`, its symbols still packed.
 
         Raises:
-            FormatError: It is a gap, or its chunk is damaged: checksum, payload or symbol digest are wrong.
+            FormatError: It is a gap, or its chunk is damaged: the checksum is wrong.
+        """
+        ...
+
+    def unpack(self, chunk: Chunk) -> ReadT:
+        """Return the symbols of a chunk that was fetched; several threads may do so at once.
+
+        Raises:
+            FormatError: The chunk is damaged: payload or symbol digest are wrong.
+        """
+        ...
+
+    def read(self, index: int) -> ReadT:
+        """Return the symbols of span `index`: fetch and unpack it.
+
+        Raises:
+            FormatError: It is a gap, or its chunk is damaged.
         """
         ...
 
@@ -86,7 +107,7 @@ class _FileSymbols(ABC, Generic[SymbolsT]):
         self._gaps = [span for span in self.spans if span.chunk is None]
 
     @abstractmethod
-    def _symbols(self, chunk: Chunk) -> SymbolsT:
+    def unpack(self, chunk: Chunk) -> SymbolsT:
         """Unpack a chunk and compare its symbols with their digest."""
 
     @property
@@ -112,16 +133,29 @@ class _FileSymbols(ABC, Generic[SymbolsT]):
         gaps = (span for span in self._gaps if span.first_segment < stop and span.stop_segment > first)
         return sum(min(span.stop_segment, stop) - max(span.first_segment, first) for span in gaps)
 
+    @property
+    def is_live(self) -> bool:
+        """False: all of a file is there."""
+        return False
+
+    def fetch(self, index: int) -> Chunk:
+        """Return the chunk of span `index`, its symbols still packed.
+
+        Raises:
+            FormatError: It is a gap, or its chunk is damaged: the checksum is wrong.
+        """
+        span = self.spans[index]
+        if span.chunk is None:
+            raise FormatError(f"segments {span.first_segment} to {span.stop_segment}: chunks are missing")
+        return self._container.read_chunk(span.chunk)
+
     def read(self, index: int) -> SymbolsT:
         """Return the symbols of span `index`.
 
         Raises:
             FormatError: It is a gap, or its chunk is damaged: checksum, payload or symbol digest are wrong.
         """
-        span = self.spans[index]
-        if span.chunk is None:
-            raise FormatError(f"segments {span.first_segment} to {span.stop_segment}: chunks are missing")
-        return self._symbols(self._container.read_chunk(span.chunk))
+        return self.unpack(self.fetch(index))
 
 
 class SymbolReader(_FileSymbols[ChunkSymbols]):
@@ -140,7 +174,12 @@ class SymbolReader(_FileSymbols[ChunkSymbols]):
         self.model = check_fit(container.header, model)
         super().__init__(container)
 
-    def _symbols(self, chunk: Chunk) -> ChunkSymbols:
+    def unpack(self, chunk: Chunk) -> ChunkSymbols:
+        """Return the symbols of a chunk.
+
+        Raises:
+            FormatError: Its payload is damaged, or its symbols are not those that were encoded.
+        """
         return checked_symbols(chunk, self.header, self.model)
 
 
@@ -158,7 +197,12 @@ class LayeredReader(_FileSymbols[LayeredSymbols]):
         check_layered(container.header)
         super().__init__(container)
 
-    def _symbols(self, chunk: Chunk) -> LayeredSymbols:
+    def unpack(self, chunk: Chunk) -> LayeredSymbols:
+        """Return the symbols of a chunk.
+
+        Raises:
+            FormatError: Its payload is damaged, or its symbols are not those that were encoded.
+        """
         return checked_layered_symbols(chunk, self.header)
 
 
@@ -176,7 +220,7 @@ class _StreamedSymbols(ABC, Generic[SymbolsT]):
         self._is_at_end = False
 
     @abstractmethod
-    def _symbols(self, chunk: Chunk) -> SymbolsT:
+    def unpack(self, chunk: Chunk) -> SymbolsT:
         """Unpack a chunk and compare its symbols with their digest."""
 
     @property
@@ -208,13 +252,22 @@ class _StreamedSymbols(ABC, Generic[SymbolsT]):
         """Return 0: a stream in which a chunk is missing cannot be decoded."""
         return 0
 
+    @property
+    def is_live(self) -> bool:
+        """True: a stream may be written while it is read."""
+        return True
+
+    def fetch(self, index: int) -> Chunk:
+        """Return the chunk of span `index`, one of the two that were asked for last."""
+        return self._chunks[index]
+
     def read(self, index: int) -> SymbolsT:
         """Return the symbols of span `index`, one of the two that were asked for last.
 
         Raises:
             FormatError: Payload or symbol digest are wrong.
         """
-        return self._symbols(self._chunks[index])
+        return self.unpack(self.fetch(index))
 
     def _take(self) -> None:
         chunk = next(self._stream, None)
@@ -242,7 +295,12 @@ class SymbolStream(_StreamedSymbols[ChunkSymbols]):
         self.model = check_fit(stream.header, model)
         super().__init__(stream)
 
-    def _symbols(self, chunk: Chunk) -> ChunkSymbols:
+    def unpack(self, chunk: Chunk) -> ChunkSymbols:
+        """Return the symbols of a chunk.
+
+        Raises:
+            FormatError: Its payload is damaged, or its symbols are not those that were encoded.
+        """
         return checked_symbols(chunk, self.header, self.model)
 
 
@@ -260,7 +318,12 @@ class LayeredStream(_StreamedSymbols[LayeredSymbols]):
         check_layered(stream.header)
         super().__init__(stream)
 
-    def _symbols(self, chunk: Chunk) -> LayeredSymbols:
+    def unpack(self, chunk: Chunk) -> LayeredSymbols:
+        """Return the symbols of a chunk.
+
+        Raises:
+            FormatError: Its payload is damaged, or its symbols are not those that were encoded.
+        """
         return checked_layered_symbols(chunk, self.header)
 
 

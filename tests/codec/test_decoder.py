@@ -56,8 +56,8 @@ def test_blocks_are_short(long_file, tiny_model):
 def test_a_range_reads_no_more_chunks_than_it_needs(many_chunks, tiny_model):
     source = SymbolReader(ContainerReader(io.BytesIO(many_chunks.read_bytes())), tiny_model)
     met = []
-    read = source.read
-    source.read = lambda index: met.append(index) or read(index)
+    fetch = source.fetch
+    source.fetch = lambda index: met.append(index) or fetch(index)
     decoder = Decoder(source, tiny_model, device=CPU)
     spans = source.spans
     assert len(spans) == 7
