@@ -17,9 +17,10 @@ from hscodec.codec.workers import ahead, default_workers, one_torch_thread, work
 from hscodec.coding.payload import ChunkSymbols
 from hscodec.container.reader import Chunk
 from hscodec.errors import FormatError
-from hscodec.inr.coordinates import first_sample_of_hop
+from hscodec.inr.coordinates import first_sample_of_hop, hop_of_sample
 from hscodec.inr.envelope import lowered
 from hscodec.inr.lapped import LappedSiren
+from hscodec.model import Hypernetwork
 from hscodec.rates import scaled_length
 from hscodec.registry import Model
 
@@ -50,6 +51,7 @@ class Decoder:
 
     Attributes:
         rate: Output rate (Hz).
+        device: Where the networks run.
         lost: The segments `[start, stop)` that were met and could not be decoded, in order.
     """
 
@@ -68,7 +70,7 @@ class Decoder:
         self.lost: list[tuple[int, int]] = []
         self._source = source
         self._network = model.network(device)
-        self._device = device
+        self.device = device
         self._keep_going = keep_going
         self._context = model.config.refine_context
         self._target = LappedSiren(header.num_weights)
@@ -77,6 +79,26 @@ class Decoder:
         if device.type != "cpu" or source.is_live:
             self._workers = 1
         self._prepared: dict[int, Prepared | None] = {}
+
+    @property
+    def source(self) -> SymbolSource[ChunkSymbols]:
+        """Symbols of the file's chunks."""
+        return self._source
+
+    @property
+    def network(self) -> Hypernetwork:
+        """The model's networks, on the decoder's device."""
+        return self._network
+
+    @property
+    def context(self) -> int:
+        """Segments on either side that refinement looks at."""
+        return self._context
+
+    @property
+    def grid(self) -> Fraction:
+        """Samples of the output per hop."""
+        return self._grid
 
     @property
     def num_samples(self) -> int | None:
@@ -117,7 +139,7 @@ class Decoder:
         if end is None or position > max(end, start):
             raise FormatError("the stream is longer than its trailer says; decode it from a file")
         if position < end:  # at the file's rate all samples are covered, at another the last one may round up
-            yield torch.zeros(self._source.header.num_channels, end - position, device=self._device)
+            yield torch.zeros(self._source.header.num_channels, end - position, device=self.device)
 
     def read(self, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """Return the samples `[start, stop)`.
@@ -128,7 +150,7 @@ class Decoder:
         Raises:
             FormatError: As `blocks`.
         """
-        empty = torch.zeros(self._source.header.num_channels, 0, device=self._device)
+        empty = torch.zeros(self._source.header.num_channels, 0, device=self.device)
         return torch.cat([empty, *self.blocks(start, stop)], 1)
 
     def _clip(self, stop: int | None) -> int | None:
@@ -196,7 +218,7 @@ class Decoder:
 
     def _hop_at(self, sample: int) -> int:
         """Return the hop that a sample of the output sits in."""
-        return int((sample + Fraction(1, 2)) / self._grid)
+        return hop_of_sample(sample, self._grid)
 
     def _check_missing(self, start: int, stop: int | None) -> None:
         end = self._clip(stop)
@@ -241,7 +263,7 @@ class Decoder:
         """
         start = max(first - 1, 0)
         header = self._source.header
-        theta = torch.zeros(header.num_channels, last - start, header.num_weights, device=self._device)
+        theta = torch.zeros(header.num_channels, last - start, header.num_weights, device=self.device)
         if around[1] is None:  # only the segment in front of what is lost may be there; the sound fades with it
             around = [around[0]] if first == span.first_segment else []
         window = join([part.slice(start - self._context, last + self._context) for part in around if part])
@@ -288,7 +310,7 @@ class Decoder:
             [span.first_segment],
             quality_hundredths=[self._source.header.quality],
             network=self._network,
-            device=self._device,
+            device=self.device,
         )
         return prepared
 

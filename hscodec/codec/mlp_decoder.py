@@ -33,6 +33,7 @@ class MlpDecoder:
 
     Attributes:
         rate: Output rate (Hz).
+        device: Where the networks run.
         lost: The segments `[start, stop)` that were met and could not be decoded, in order.
 
     Raises:
@@ -58,7 +59,7 @@ class MlpDecoder:
         self._source = source
         self._network = network
         self._target = SegmentedMlp(network.mlp)
-        self._device = device
+        self.device = device
         self._keep_going = keep_going
         self._grid = Fraction(self.rate) * header.hop_seconds
 
@@ -100,7 +101,7 @@ class MlpDecoder:
         if end is None or position > max(end, start):
             raise FormatError("the stream is longer than its trailer says; decode it from a file")
         if position < end:  # at the file's rate all samples are covered, at another the last one may round up
-            yield torch.zeros(self._source.header.num_channels, end - position, device=self._device)
+            yield torch.zeros(self._source.header.num_channels, end - position, device=self.device)
 
     def read(self, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """Return the samples `[start, stop)`.
@@ -111,7 +112,7 @@ class MlpDecoder:
         Raises:
             FormatError: As `blocks`.
         """
-        empty = torch.zeros(self._source.header.num_channels, 0, device=self._device)
+        empty = torch.zeros(self._source.header.num_channels, 0, device=self.device)
         return torch.cat([empty, *self.blocks(start, stop)], 1)
 
     def _span_blocks(
@@ -138,7 +139,7 @@ class MlpDecoder:
     def _render(self, stored: torch.Tensor | None, first_segment: int, num_samples: int) -> torch.Tensor:
         """Return the first samples [C, T] of consecutive segments; zeros where they are lost."""
         if stored is None:
-            return torch.zeros(self._source.header.num_channels, num_samples, device=self._device)
+            return torch.zeros(self._source.header.num_channels, num_samples, device=self.device)
         theta = [self._network.theta(channel) for channel in stored]
         channels = [self._target.synthesize(row, self._grid, first_segment=first_segment) for row in theta]
         return torch.stack(channels)[:, :num_samples].float()
@@ -154,7 +155,7 @@ class MlpDecoder:
                 raise
             self.lost.append((span.first_segment, span.stop_segment))
             return None
-        return torch.from_numpy(symbols.values()).to(self._device)
+        return torch.from_numpy(symbols.values()).to(self.device)
 
     def _clip(self, stop: int | None) -> int | None:
         return min((limit for limit in (stop, self.num_samples) if limit is not None), default=None)

@@ -37,6 +37,7 @@ class Reader:
         device: Where the networks run and the samples are returned.
         keep_going: Read damaged and cut files as well: what is lost is silence into which the sound fades, and `lost`
             names it. The sound then ends with the last chunk that is left.
+        workers: Threads that decode long ranges, on the CPU; None is as many as torch would use. They change no sample.
 
     Raises:
         FormatError: The source is not a `.hsnd` file, is damaged (without `keep_going`), or its own rate is out of
@@ -48,6 +49,7 @@ class Reader:
         header: What the file says about itself.
         rate: Output rate (Hz).
         num_samples: Length of each channel at that rate.
+        decoder: What renders it, by the chunk.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Reader:
         rate: int | None = None,
         device: torch.device | str = "auto",
         keep_going: bool = False,
+        workers: int | None = None,
     ) -> None:
         check_output_rate(rate)
         with contextlib.ExitStack() as stack:
@@ -71,9 +74,11 @@ class Reader:
                 advice = "`hscodec verify` says where, --keep-going decodes the rest"
                 raise FormatError(f"{name} is cut short or damaged; {advice}")
             self._symbols = open_symbols(self._container, model)
-            self._decoder = open_decoder(self._symbols, model, rate=rate, device=device, keep_going=keep_going)
-            self.rate = self._decoder.rate
-            self.num_samples: int = self._decoder.num_samples or 0
+            self.decoder = open_decoder(
+                self._symbols, model, rate=rate, device=device, keep_going=keep_going, workers=workers
+            )
+            self.rate = self.decoder.rate
+            self.num_samples: int = self.decoder.num_samples or 0
             self._stack = stack.pop_all()
 
     def __enter__(self) -> "Reader":
@@ -87,6 +92,11 @@ class Reader:
     def close(self) -> None:
         """Close the file if it was opened here."""
         self._stack.close()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks run."""
+        return self.decoder.device
 
     @property
     def num_channels(self) -> int:
@@ -106,7 +116,7 @@ class Reader:
     @property
     def lost(self) -> list[SecondsRange]:
         """The seconds that were met so far and are lost, and the end of a file that was cut."""
-        ranges = [heard_in(self._container, *segments) for segments in self._decoder.lost]
+        ranges = [heard_in(self._container, *segments) for segments in self.decoder.lost]
         end = missing_end(self._container)
         return list(merged([*ranges, end] if end else ranges))
 
@@ -124,13 +134,13 @@ class Reader:
             FormatError: Something needed is damaged and `keep_going` is not set, or more than an hour of it is missing.
             HscodecError: The range does not lie in the sound.
         """
-        self._check_range(start, stop)
-        return self._decoder.read(start, stop)
+        self.check_range(start, stop)
+        return self.decoder.read(start, stop)
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[torch.Tensor]:
         """Yield what `read` would return as consecutive blocks [C, T] of a few seconds."""
-        self._check_range(start, stop)
-        return self._decoder.blocks(start, stop)
+        self.check_range(start, stop)
+        return self.decoder.blocks(start, stop)
 
     def sample_at(self, seconds: Fraction | float) -> int:
         """Return the first sample at that time or later; sample n sits at (n + 1/2) / rate."""
@@ -146,7 +156,12 @@ class Reader:
         spans = [place for place, span in enumerate(self._symbols.spans) if span.chunk is not None]
         return self._symbols.read(spans[index])
 
-    def _check_range(self, start: int, stop: int | None) -> None:
+    def check_range(self, start: int, stop: int | None) -> None:
+        """Refuse a range of samples that does not lie in the sound.
+
+        Raises:
+            HscodecError: It does not.
+        """
         if not 0 <= start <= self.num_samples:
             raise HscodecError(f"sample {start} is not in the sound, which has {self.num_samples}")
         if stop is not None and stop < start:
@@ -160,6 +175,7 @@ def open_decoder(
     rate: int | None,
     device: torch.device | str,
     keep_going: bool = False,
+    workers: int | None = None,
 ) -> Decoder | MlpDecoder:
     """Return the decoder of a source's target network, after checking that the file's own rate can be rendered.
 
@@ -175,7 +191,7 @@ def open_decoder(
     if isinstance(source, LayeredReader | LayeredStream):
         network = stored_network(source.header, model, device)
         return MlpDecoder(source, network, rate=rate, device=device, keep_going=keep_going)
-    return Decoder(source, source.model, rate=rate, device=device, keep_going=keep_going)
+    return Decoder(source, source.model, rate=rate, device=device, keep_going=keep_going, workers=workers)
 
 
 def check_output_rate(rate: int | None) -> None:

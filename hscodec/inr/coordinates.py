@@ -13,3 +13,8 @@ from hscodec.rates import first_sample
 def first_sample_of_hop(hop: int, samples_per_hop: Fraction) -> int:
     """Return the index of the first sample that sits inside `hop` or later."""
     return first_sample(hop, samples_per_hop)
+
+
+def hop_of_sample(sample: int, samples_per_hop: Fraction) -> int:
+    """Return the hop that a sample sits in."""
+    return int((sample + Fraction(1, 2)) / samples_per_hop)
