@@ -77,6 +77,7 @@ def encode_file(
     quality: float = DEFAULT_QUALITY,
     tags: Tags | None = None,
     device: torch.device | str = "auto",
+    workers: int | None = None,
     zstd_only: bool = False,
     storage: Storage = Storage.WEIGHTS,
     bits: int = DEFAULT_BITS,
@@ -95,6 +96,7 @@ def encode_file(
         quality: 0 to 10, in steps of 0.01; models of the HyperSound family know none.
         tags: What to store as tags; None is `source_tags`.
         device: Where the networks run.
+        workers: Threads that encode chunks side by side; None is as many as torch would use. They change no bit.
         zstd_only: Whether symbols are coded by zstd alone; files are then about a sixth larger.
         storage: What is stored with a model of the HyperSound family, and of no other.
         bits: Bits of a symbol with such a model, 2 to 16.
@@ -113,6 +115,7 @@ def encode_file(
         storage=storage,
         bits=bits,
         device=choose_device(device) if isinstance(device, str) else device,
+        workers=workers,
     )
     if isinstance(target, str | Path):
         path = source.path if isinstance(source, AudioReader) else source
@@ -159,6 +162,7 @@ def decode_file(
     subtype: str | None = None,
     keep_going: bool = False,
     device: torch.device | str = "auto",
+    workers: int | None = None,
     overwrite: bool = False,
     progress: ProgressReport | None = None,
     model: AnyModel | None = None,
@@ -179,6 +183,7 @@ def decode_file(
         subtype: How samples are stored, as soundfile names it; None is the format's default, 16-bit PCM for WAV.
         keep_going: Decode what is left of a damaged file: what is lost is silence into which the sound fades.
         device: Where the networks run.
+        workers: Threads that decode slices of a file side by side, on the CPU; None is as many as torch would use.
         overwrite: Whether `target` may exist. It is never the source.
         progress: Called after each block.
         model: The model that the file names; None finds it.
@@ -200,7 +205,7 @@ def decode_file(
         return _decode_stream(
             source, target, model, rate=rate, subtype=subtype, device=device, overwrite=overwrite, progress=progress
         )
-    with Reader(source, model=model, rate=rate, device=device, keep_going=keep_going) as reader:
+    with Reader(source, model=model, rate=rate, device=device, keep_going=keep_going, workers=workers) as reader:
         first = reader.sample_at(start)
         last = reader.num_samples if stop is None else min(reader.sample_at(stop), reader.num_samples)
         if start and first >= reader.num_samples:

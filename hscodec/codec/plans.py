@@ -52,12 +52,14 @@ class FlagshipPlan:
         quality_hundredths: Quality times 100.
         zstd_only: Whether symbols are coded by zstd alone.
         device: Where the networks run.
+        workers: Threads that encode chunks side by side; None is as many as torch would use.
     """
 
     model: Model
     quality_hundredths: int
     zstd_only: bool
     device: torch.device
+    workers: int | None = None
 
     def header_fields(self, sample_rate: int) -> dict[str, Any]:
         """Return quality, hop and number of weights."""
@@ -78,6 +80,7 @@ class FlagshipPlan:
             gain=gain,
             device=self.device,
             zstd_only=self.zstd_only,
+            workers=self.workers,
         )
 
 
@@ -125,7 +128,14 @@ class HyperSoundPlan:
 
 
 def plan_for(
-    model: AnyModel, *, quality: float, zstd_only: bool, storage: Storage, bits: int, device: torch.device
+    model: AnyModel,
+    *,
+    quality: float,
+    zstd_only: bool,
+    storage: Storage,
+    bits: int,
+    device: torch.device,
+    workers: int | None = None,
 ) -> EncodingPlan:
     """Return how a model encodes; what does not concern its family is not looked at.
 
@@ -138,4 +148,4 @@ def plan_for(
         return HyperSoundPlan(model, storage, bits, device)
     if not 0 <= quality <= 10:
         raise HscodecError(f"quality must be between 0 and 10, not {quality}")
-    return FlagshipPlan(model, round(quality * 100), zstd_only, device)
+    return FlagshipPlan(model, round(quality * 100), zstd_only, device, workers)
