@@ -188,9 +188,9 @@ def _rendered(
     pieces: list[_Piece], crops: list[_Crop], prepared: dict[tuple[int, int], Prepared]
 ) -> list[torch.Tensor]:
     """Return the samples [C, T] of pieces of one shape, those that their crops want."""
-    num_hops, skipped, num_channels, _, num_weights = pieces[0].shape
-    theta = torch.stack(refined(crops[0].decoder.network, [piece.window for piece in pieces]))
-    theta = theta[:, :, skipped : skipped + num_hops + 1]
+    num_hops, skipped, _, num_segments, num_weights = pieces[0].shape
+    margins = skipped, max(num_segments - skipped - num_hops - 1, 0)
+    theta = torch.stack(refined(crops[0].decoder.network, [piece.window for piece in pieces], margins))
     theta = functional.pad(theta, (0, 0, 0, num_hops + 1 - theta.shape[2]))  # behind the very last hop is no segment
     target = LappedSiren(num_weights)
     grids = [crop.decoder.grid for crop in crops]

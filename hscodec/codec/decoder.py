@@ -269,9 +269,9 @@ class Decoder:
         window = join([part.slice(start - self._context, last + self._context) for part in around if part])
         if window is None:
             return theta
-        (weights,) = refined(self._network, [window])
         here, stop = max(start, window.first_segment), min(last, window.stop_segment)
-        theta[:, here - start : stop - start] = weights[:, here - window.first_segment : stop - window.first_segment]
+        margins = here - window.first_segment, window.stop_segment - stop
+        (theta[:, here - start : stop - start],) = refined(self._network, [window], margins)
         return theta
 
     def _prepare_around(self, index: int) -> list[Prepared | None]:

@@ -108,11 +108,18 @@ def join(parts: Sequence[Prepared]) -> Prepared | None:
     )
 
 
-def refined(network: Hypernetwork, windows: Sequence[Prepared]) -> list[torch.Tensor]:
+def refined(
+    network: Hypernetwork, windows: Sequence[Prepared], margins: tuple[int, int] = (0, 0)
+) -> list[torch.Tensor]:
     """Return the weights of windows of one shape as they were analyzed: refined, and pairs of channels turned back.
 
+    Args:
+        network: The model.
+        windows: What to refine.
+        margins: How many of the first and the last segments of each window are only context of the others.
+
     Shape:
-        returns: [C, S, K] for each window
+        returns: [C, S - sum(margins), K] for each window
     """
     symbols, quality, steps, features = (
         torch.cat(parts) if len(parts) > 1 else parts[0]
@@ -123,9 +130,11 @@ def refined(network: Hypernetwork, windows: Sequence[Prepared]) -> list[torch.Te
             [window.precision.features for window in windows],
         )
     )
-    theta = network.refine(symbols, Precision(steps, features), quality).split(len(windows[0].symbols))
+    theta = network.refine(symbols, Precision(steps, features), quality, margins=margins).split(len(windows[0].symbols))
     if len(windows[0].angles) == 0:  # only channels of pairs can be rotated, or not stored
         return list(theta)
+    kept = slice(margins[0], symbols.shape[1] - margins[1])
     return [
-        rotated(each * window.is_stored[..., None], -window.angles) for each, window in zip(theta, windows, strict=True)
+        rotated(each * window.is_stored[:, kept, None], -window.angles[:, kept])
+        for each, window in zip(theta, windows, strict=True)
     ]

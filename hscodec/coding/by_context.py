@@ -13,7 +13,7 @@ from hscodec.coding.context import PASSES, Neighbourhood, on_grid
 from hscodec.coding.fixedpoint import FixedPointTables, fine_scale_classes, latent_from_residuals, latent_residuals
 from hscodec.coding.frequencies import FrequencyTables
 from hscodec.coding.order import NUM_FINE_CLASSES
-from hscodec.coding.rans import Coder, Distribution, Reader, Writer, code_bits
+from hscodec.coding.rans import Coder, Distribution, Reader, Writer, code_bits, code_runs
 from hscodec.coding.tokens import (
     ESCAPE_MAGNITUDE,
     ESCAPE_TOKEN,
@@ -137,7 +137,7 @@ def walk(
     for index, grid in enumerate(PASSES):
         chosen = on_grid(grid)
         contexts = neighbourhood.contexts(grid, frequencies.edges[index])
-        rows = (contexts * NUM_FINE_CLASSES + fine_classes[chosen]).astype(np.uint16)  # fast to sort
+        rows = contexts.astype(np.uint16) * NUM_FINE_CLASSES + fine_classes[chosen]  # of 16 bits, which sort fast
         models = partial(frequencies.weight_model, index)
         magnitudes[chosen] = _code_magnitudes(coder, models, rows, magnitudes[chosen])
         neighbourhood.show(grid, magnitudes[chosen])
@@ -179,15 +179,9 @@ def _code_magnitudes(
 def _code_tokens(
     coder: Coder, models: Callable[[int], Distribution], counts: np.ndarray, tokens: np.ndarray
 ) -> np.ndarray:
-    """Code tokens [N] that are sorted by row, of which there are so many to each row.
-
-    A chunk has two thousand runs of tokens, so each turn of this loop counts.
-    """
+    """Code tokens [N] that are sorted by row, of which there are so many to each row."""
     rows = np.flatnonzero(counts)
-    stops = np.cumsum(counts[rows]).tolist()
-    runs = zip(rows.tolist(), [0, *stops], stops, strict=False)
-    coded = [coder.code(models(row), tokens[start:stop]) for row, start, stop in runs]
-    return np.concatenate(coded) if coded else tokens
+    return code_runs(coder, [models(row) for row in rows.tolist()], counts[rows], tokens)
 
 
 def _code_large(coder: Coder, magnitudes: np.ndarray) -> np.ndarray:

@@ -73,7 +73,7 @@ class FrequencyTables:
 
     def weight_model(self, pass_index: int, row: int) -> Distribution:
         """Return the coder's model of tokens in a pass; `row` is the context times 64 plus the fine scale class."""
-        model = self._models.get((pass_index, row))  # asked for thousands of times in a second of decoding
+        model = self._models.get((pass_index, row))  # asked for two thousand times in a chunk
         return model or self._model(pass_index, row, self.weights[(pass_index, *divmod(row, NUM_FINE_CLASSES))])
 
     def latent_model(self, row: int) -> Distribution:
