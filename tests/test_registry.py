@@ -1,6 +1,8 @@
 import hashlib
 import json
 import struct
+import subprocess
+import sys
 from dataclasses import asdict, fields, replace
 
 import numpy as np
@@ -265,3 +267,12 @@ def test_a_changed_header_byte_does_no_harm(tiny_model_path, tmp_path, place, va
         read_model_file(path, "changed").network(CPU)
     except ModelError:
         pass
+
+
+def test_a_network_is_built_without_torchs_compiler(tiny_model_path):
+    """It takes as long to import as torch itself, and arithmetic on the meta device would do it."""
+    script = (
+        "import sys, torch; from hscodec.registry import load_model; load_model('tiny').network(torch.device('cpu')); "
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=300)

@@ -24,8 +24,8 @@ class ScaleNetwork(nn.Module):
 
     def __init__(self, config: HypernetworkConfig) -> None:
         super().__init__()
-        # Files are loaded into networks on the meta device. Drawing normal numbers there, and products of unlike shapes,
-        # would import torch's compiler, which takes as long as torch itself: what follows does without.
+        # Files are loaded into networks on the meta device. Drawing normal numbers there, and products of unlike
+        # shapes, would import torch's compiler, which takes as long as torch itself: what follows does without.
         width = config.scale_width
         self.enter = nn.Conv1d(config.latent_channels, width, 5, padding=2, bias=False)
         levels = torch.tensor([[config.level(knot)] for knot in range(QUALITY_KNOTS)], device="cpu")
