@@ -17,7 +17,6 @@ from hscodec.errors import FormatError, ModelError
 from hscodec.rates import HOP_SECONDS, MAX_CHANNELS
 from hscodec.registry import AnyModel, Model, load_model_by_id
 
-
 SymbolsT = TypeVar("SymbolsT", ChunkSymbols, LayeredSymbols)
 
 
