@@ -6,7 +6,7 @@ import threading
 import pytest
 import torch
 
-from hscodec.codec import Decoder
+from hscodec.codec import Decoder, Encoder
 from hscodec.codec.symbols import SymbolReader
 from hscodec.codec.workers import ahead, default_workers, one_torch_thread, worker_pool
 from hscodec.container import ContainerReader
@@ -152,3 +152,14 @@ def test_taking_ahead_is_bounded_and_keeps_the_order():
     assert next(items) == 0
     assert taken == [0, 1, 2]
     assert list(items) == [1, 2, 3, 4, 5]
+
+
+def test_the_number_of_workers_changes_no_chunk(tiny_model, noise):
+    samples = noise(8000 * 16, num_channels=2).T.copy()
+    options = {"sample_rate": 8000, "num_channels": 2, "quality_hundredths": 500, "gain": 0.9, "device": CPU}
+    found = []
+    for workers in (1, 3):
+        encoder = Encoder(tiny_model, workers=workers, **options)
+        found.append([*encoder.push(samples), *encoder.finish()])
+    assert found[0] == found[1]
+    assert len(found[0]) == 3
