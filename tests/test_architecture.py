@@ -35,6 +35,7 @@ OWNERS = {
 TORCH_FREE = (
     "cli",
     "codec.constants",
+    "codec.playback",
     "codec.verify",
     "registry",
     "metrics",

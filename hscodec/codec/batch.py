@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from hscodec.codec.constants import SLICE_SEGMENTS
 from hscodec.codec.decoder import Decoder
+from hscodec.codec.playback import Number
 from hscodec.codec.prepared import Prepared, join, prepare, refined
 from hscodec.codec.reader import Reader
 from hscodec.codec.symbols import Span
@@ -40,7 +41,8 @@ def decode_batch(
     sources: Sequence[str | Path | BinaryIO | Reader],
     ranges: Sequence[tuple[int, int | None]] | None = None,
     *,
-    rate: int | None = None,
+    rate: Number | None = None,
+    speed: Number = 1,
     device: torch.device | str = "auto",
     model: AnyModel | None = None,
     workers: int | None = None,
@@ -54,10 +56,11 @@ def decode_batch(
 
     Args:
         sources: Paths, binary files that can seek, or open readers, which are left open. The same reader may occur
-            more than once; rate and device of a reader are its own.
-        ranges: The samples `[start, stop)` of each source at the output rate, `start` at least 0; None for `stop`, or
-            anything beyond the end, is the end. None decodes every sound as a whole.
-        rate: Output rate (Hz); None keeps the rate of each source.
+            more than once; rate, speed and device of a reader are its own.
+        ranges: The samples `[start, stop)` of each source's output, `start` at least 0; None for `stop`, or anything
+            beyond the end, is the end. None decodes every sound as a whole.
+        rate: Output rate (Hz), whole or not; None keeps the rate of each source.
+        speed: How fast the sounds are played; pitch and duration change together.
         device: Where the networks run and the tensors are returned.
         model: The model that the files name; None finds it.
         workers: Threads that unpack chunks, and on the CPU also run the networks; None is as many as torch would use.
@@ -68,8 +71,8 @@ def decode_batch(
     Raises:
         FormatError: A source is not a `.hsnd` file, or something needed of it is damaged.
         ModelError: A model is not installed, or not the one that its file names.
-        HscodecError: A range does not lie in its sound, there are not as many ranges as sources, the rate is out of
-            range, a reader is on another device, or there is no such device.
+        HscodecError: A range does not lie in its sound, there are not as many ranges as sources, the rate or the speed
+            is out of range, a reader is on another device, or there is no such device.
     """
     if isinstance(device, str):
         device = choose_device(device)
@@ -82,7 +85,7 @@ def decode_batch(
         for place, (source, (start, stop)) in enumerate(zip(sources, wanted, strict=True)):
             reader = source
             if not isinstance(reader, Reader):
-                reader = stack.enter_context(Reader(reader, model=model, rate=rate, device=device))
+                reader = stack.enter_context(Reader(reader, model=model, rate=rate, speed=speed, device=device))
             if (reader.device.type, reader.device.index or 0) != (device.type, device.index or 0):
                 raise HscodecError(f"a reader is on {reader.device}, the batch on {device}")
             reader.check_range(start, stop)

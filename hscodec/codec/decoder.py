@@ -1,7 +1,7 @@
 """Symbols in, samples out: refinement with the segments around as context, target networks on any regular grid."""
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from fractions import Fraction
 from functools import partial
@@ -11,29 +11,27 @@ from typing import TypeAlias
 import torch
 
 from hscodec.codec.constants import MAX_CONCEALED_SECONDS, SLICE_SEGMENTS
-from hscodec.codec.prepared import Prepared, join, prepare, refined
+from hscodec.codec.loading import Around, Pending, SpanLoader
+from hscodec.codec.pieces import LappedPiece
+from hscodec.codec.playback import Playback
+from hscodec.codec.prepared import Prepared, join, refined
 from hscodec.codec.symbols import Span, SymbolSource
 from hscodec.codec.workers import ahead, default_workers, one_torch_thread, worker_pool
+from hscodec.coding.attacks import no_attacks
 from hscodec.coding.payload import ChunkSymbols
-from hscodec.container.reader import Chunk
 from hscodec.errors import FormatError
 from hscodec.inr.coordinates import first_sample_of_hop, hop_of_sample
 from hscodec.inr.envelope import lowered
 from hscodec.inr.lapped import LappedSiren
 from hscodec.model import Hypernetwork
-from hscodec.rates import scaled_length
 from hscodec.registry import Model
 
 _Slice: TypeAlias = tuple[int, Span, int, int, bool]
 """Index and span, segments [first, last), whether it is the end."""
-_Fetched: TypeAlias = Chunk | FormatError
-"""A chunk, or why there is none."""
-_Pending: TypeAlias = "Future[Prepared | None] | None"
-"""What a span will hold; None if there is no such span."""
 
 
 class Decoder:
-    """Renders a file or a stream at one output rate.
+    """Renders a file or a stream on one regular grid.
 
     Chunks are rendered in slices of at most `SLICE_SEGMENTS` segments. Each slice is refined in a window of its own,
     with the segments around it, in its own chunk and the two beside it, as context. What it decodes to therefore does
@@ -42,7 +40,7 @@ class Decoder:
     Args:
         source: Symbols of the file's chunks.
         model: The model that the file names.
-        rate: Output rate (Hz); None keeps the file's.
+        playback: At which times the samples of the output sit; None keeps the file's rate.
         device: Where the networks run.
         keep_going: Render what is lost, gaps and damaged chunks, as silence into which the sound fades, instead of
             raising. Refinement of the segments around then does without that context.
@@ -50,9 +48,8 @@ class Decoder:
             They do not change what comes out. A stream is decoded by one, so that nothing of it is waited for.
 
     Attributes:
-        rate: Output rate (Hz).
+        playback: At which times the samples of the output sit.
         device: Where the networks run.
-        lost: The segments `[start, stop)` that were met and could not be decoded, in order.
     """
 
     def __init__(
@@ -60,25 +57,28 @@ class Decoder:
         source: SymbolSource[ChunkSymbols],
         model: Model,
         *,
-        rate: int | None = None,
+        playback: Playback | None = None,
         device: torch.device,
         keep_going: bool = False,
         workers: int | None = None,
     ) -> None:
         header = source.header
-        self.rate = rate or header.sample_rate
-        self.lost: list[tuple[int, int]] = []
+        self.playback = playback or Playback.of(header.sample_rate)
         self._source = source
         self._network = model.network(device)
         self.device = device
-        self._keep_going = keep_going
+        self._loader = SpanLoader(source, self._network, device=device, keep_going=keep_going)
         self._context = model.config.refine_context
         self._target = LappedSiren(header.num_weights)
-        self._grid = Fraction(self.rate) * header.hop_seconds
+        self._grid = self.playback.samples_per_second * header.hop_seconds
         self._workers = workers or default_workers()
         if device.type != "cpu" or source.is_live:
             self._workers = 1
-        self._prepared: dict[int, Prepared | None] = {}
+
+    @property
+    def lost(self) -> list[tuple[int, int]]:
+        """The segments `[start, stop)` that were met and could not be decoded, in order."""
+        return self._loader.lost
 
     @property
     def source(self) -> SymbolSource[ChunkSymbols]:
@@ -102,17 +102,18 @@ class Decoder:
 
     @property
     def num_samples(self) -> int | None:
-        """Length of each channel at the output rate; None as long as a stream has not said it."""
+        """Length of each channel of the output; None as long as a stream has not said it."""
         if self._source.num_samples is None:
             return None
-        return scaled_length(self._source.num_samples, self._source.header.sample_rate, self.rate)
+        return self.playback.num_samples(self._source.num_samples, self._source.header.sample_rate)
 
-    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[torch.Tensor]:
+    def blocks(self, start: int = 0, stop: int | None = None, *, reverse: bool = False) -> Iterator[torch.Tensor]:
         """Yield the samples `[start, stop)` as consecutive blocks, reading only the chunks that they need.
 
         Args:
-            start: First sample at the output rate, at least 0.
+            start: First sample of the output, at least 0.
             stop: One past the last sample; None is the end, and what is beyond the end is left out.
+            reverse: Yield the same samples the last one first; not for a stream.
 
         Shape:
             yields: [C, T] float32, on the decoder's device, none empty
@@ -120,26 +121,8 @@ class Decoder:
         Raises:
             FormatError: Something needed is lost and `keep_going` is not set, or more than `MAX_CONCEALED_SECONDS` are.
         """
-        position = start
         self._check_missing(start, stop)
-        with contextlib.closing(self._rendered(start, stop)) as slices:
-            for (_, _, first, last, is_end), render in slices:
-                # Looking for the next span may have told how long a stream is, so the end is looked up each time.
-                stop_here = self._clip(stop)
-                block_start = first_sample_of_hop(max(first - 1, 0), self._grid)
-                block_stop = first_sample_of_hop(last if is_end else last - 1, self._grid)
-                if stop_here is not None:
-                    block_stop = min(block_stop, stop_here)
-                if position < block_stop:
-                    block = render()
-                    # Multiplied here, outside inference mode, so that what is handed out may take part in training.
-                    yield block[:, position - block_start : block_stop - block_start] * self._source.header.gain
-                    position = block_stop
-        end = self._clip(stop)
-        if end is None or position > max(end, start):
-            raise FormatError("the stream is longer than its trailer says; decode it from a file")
-        if position < end:  # at the file's rate all samples are covered, at another the last one may round up
-            yield torch.zeros(self._source.header.num_channels, end - position, device=self.device)
+        yield from self._backwards(start, stop) if reverse else self._forwards(start, stop)
 
     def read(self, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """Return the samples `[start, stop)`.
@@ -153,14 +136,78 @@ class Decoder:
         empty = torch.zeros(self._source.header.num_channels, 0, device=self.device)
         return torch.cat([empty, *self.blocks(start, stop)], 1)
 
+    def piece(self, hop: int) -> LappedPiece:
+        """Return the refined networks of a hop and of those that are rendered with it; not for a stream.
+
+        Raises:
+            FormatError: Something needed is lost and `keep_going` is not set.
+        """
+        index = self._source.find(hop + 1)
+        span = self._source.span(index)
+        if span is None:
+            raise FormatError("there is nothing to decode")
+        first = _slice_start(span, hop + 1)
+        last = min(first + SLICE_SEGMENTS, span.stop_segment)
+        is_end = last == span.stop_segment and self._source.span(index + 1) is None
+        with one_torch_thread(), torch.inference_mode():
+            around = self._loader.around(index)
+            theta = self._refined(around, span, first, last, is_end)
+        attacks = no_attacks() if around[1] is None else around[1].attacks
+        return LappedPiece(max(first - 1, 0), theta, attacks, span.first_segment)
+
     def _clip(self, stop: int | None) -> int | None:
         return min((limit for limit in (stop, self.num_samples) if limit is not None), default=None)
 
-    def _rendered(
-        self, start: int, stop: int | None
-    ) -> Generator[tuple[_Slice, Callable[[], torch.Tensor]], None, None]:
-        """Yield the slices that render `[start, stop)`, each with a function that returns its samples."""
-        slices = self._slices(start, stop)
+    def _forwards(self, start: int, stop: int | None) -> Iterator[torch.Tensor]:
+        position = start
+        with contextlib.closing(self._rendered(self._slices(start, stop))) as slices:
+            for place, render in slices:
+                # Looking for the next span may have told how long a stream is, so the end is looked up each time.
+                stop_here = self._clip(stop)
+                block_start, block_stop = self._samples_of(place)
+                if stop_here is not None:
+                    block_stop = min(block_stop, stop_here)
+                if position < block_stop:
+                    block = render()
+                    # Multiplied here, outside inference mode, so that what is handed out may take part in training.
+                    yield block[:, position - block_start : block_stop - block_start] * self._source.header.gain
+                    position = block_stop
+        end = self._clip(stop)
+        if end is None or position > max(end, start):
+            raise FormatError("the stream is longer than its trailer says; decode it from a file")
+        if position < end:
+            yield self._rounded_up(end - position)
+
+    def _backwards(self, start: int, stop: int | None) -> Iterator[torch.Tensor]:
+        position = self._clip(stop) or start
+        with contextlib.closing(self._rendered(reversed(list(self._slices(start, stop))))) as slices:
+            for place, render in slices:
+                block_start, block_stop = self._samples_of(place)
+                covered = max(block_stop, start)
+                if covered < position:
+                    yield self._rounded_up(position - covered)
+                    position = covered
+                first = max(block_start, start)
+                if first < position:
+                    block = render()[:, first - block_start : position - block_start]
+                    yield block.flip(1) * self._source.header.gain
+                    position = first
+        if start < position:
+            yield self._rounded_up(position - start)
+
+    def _samples_of(self, place: _Slice) -> tuple[int, int]:
+        """Return the samples `[start, stop)` of the hops that a slice renders."""
+        _, _, first, last, is_end = place
+        return first_sample_of_hop(max(first - 1, 0), self._grid), first_sample_of_hop(
+            last if is_end else last - 1, self._grid
+        )
+
+    def _rounded_up(self, num_samples: int) -> torch.Tensor:
+        """Return what is behind the last hop: at the file's rate nothing, at another the last sample may be there."""
+        return torch.zeros(self._source.header.num_channels, num_samples, device=self.device)
+
+    def _rendered(self, slices: Iterator[_Slice]) -> Generator[tuple[_Slice, Callable[[], torch.Tensor]], None, None]:
+        """Yield slices, each with a function that returns its samples."""
         first_two = list(islice(slices, 2)) if self._workers > 1 else []
         if len(first_two) < 2:  # there is nothing that could be done side by side
             for place in chain(first_two, slices):
@@ -172,27 +219,18 @@ class Decoder:
 
     def _begun(
         self, pool: Executor, slices: Iterable[_Slice]
-    ) -> Iterator[tuple[_Slice, list[_Pending], Future[torch.Tensor]]]:
+    ) -> Iterator[tuple[_Slice, Pending, Future[torch.Tensor]]]:
         """Yield slices of which a pool has begun to render the samples; only this thread reads the file."""
-        prepared: dict[int, _Pending] = {}
+        begun: dict[int, Future[Prepared | None]] = {}
         for place in slices:
-            index = place[0]
-            prepared = {i: pending for i, pending in prepared.items() if i >= index - 1}
-            for i in range(max(index - 1, 0), index + 2):
-                span = self._source.span(i)
-                if span is not None and i not in prepared:
-                    prepared[i] = pool.submit(self._load, span, self._fetch(i))
             # The pool begins what a slice waits for before the slice itself, so there is always one that need not wait.
-            around = [prepared.get(i) for i in range(index - 1, index + 2)]
-            yield place, around, pool.submit(self._render_prepared, around, *place[1:])
+            around = self._loader.begin(pool, place[0], begun)
+            yield place, around, pool.submit(self._render_pending, around, *place[1:])
 
-    def _finished(self, place: _Slice, around: list[_Pending], samples: Future[torch.Tensor]) -> torch.Tensor:
+    def _finished(self, place: _Slice, around: Pending, samples: Future[torch.Tensor]) -> torch.Tensor:
         """Wait for the samples of a slice, and note what was lost around it."""
         result = samples.result()
-        for i, pending in enumerate(around, place[0] - 1):
-            span = self._source.span(i) if pending is not None else None
-            if span is not None and _result(pending) is None:
-                self._note_lost(span)
+        self._loader.note_lost(place[0], around)
         return result
 
     def _slices(self, start: int, stop: int | None) -> Iterator[_Slice]:
@@ -205,9 +243,7 @@ class Decoder:
         while (span := self._source.span(index)) is not None:
             is_last_span = self._source.span(index + 1) is None
             # Only in the first span there is something to skip. The last segment of all renders the hop behind it, too.
-            skipped = min(max(start_segment, span.first_segment), span.stop_segment - 1) - span.first_segment
-            slice_start = span.first_segment + skipped // SLICE_SEGMENTS * SLICE_SEGMENTS
-            for first in range(slice_start, span.stop_segment, SLICE_SEGMENTS):
+            for first in range(_slice_start(span, start_segment), span.stop_segment, SLICE_SEGMENTS):
                 last = min(first + SLICE_SEGMENTS, span.stop_segment)
                 end = self._clip(stop)
                 if end is not None and end <= max(start, first_sample_of_hop(max(first - 1, 0), self._grid)):
@@ -232,27 +268,33 @@ class Decoder:
     def _render(self, index: int, span: Span, first: int, last: int, is_end: bool) -> torch.Tensor:
         """Return the samples [C, T] of the hops [first - 1, last - 1), and of the last hop of all if `is_end`."""
         with one_torch_thread():  # as the threads of a pool do
-            return self._render_prepared(self._prepare_around(index), span, first, last, is_end)
+            return self._render_prepared(self._loader.around(index), span, first, last, is_end)
+
+    def _render_pending(self, around: Pending, span: Span, first: int, last: int, is_end: bool) -> torch.Tensor:
+        """Return what `_render` returns, once all that it needs is there."""
+        present = [None if part is None else part.result() for part in around]
+        return self._render_prepared(present, span, first, last, is_end)
 
     @torch.inference_mode()
-    def _render_prepared(
-        self, around: Sequence["_Pending | Prepared"], span: Span, first: int, last: int, is_end: bool
-    ) -> torch.Tensor:
+    def _render_prepared(self, around: Around, span: Span, first: int, last: int, is_end: bool) -> torch.Tensor:
         """Return what `_render` returns, from what the span and the two beside it hold."""
-        present = [_result(part) for part in around]
-        theta = self._theta(present, span, first, last)
-        if is_end:
-            theta = torch.nn.functional.pad(theta, (0, 0, 0, 1))  # the very last hop has no segment behind it
+        theta = self._refined(around, span, first, last, is_end)
         # Channel by channel: at high rates the samples, not the weights, are what fills the memory.
         start = max(first - 1, 0)
         channels = [self._target.synthesize(row, self._grid, first_segment=start) for row in theta]
         samples = torch.stack(channels)
-        if present[1] is None:
+        if around[1] is None:
             return samples
         first_sample = first_sample_of_hop(start, self._grid)
-        return lowered(samples, present[1].attacks, self._grid, origin=span.first_segment, start=first_sample)
+        return lowered(samples, around[1].attacks, self._grid, origin=span.first_segment, start=first_sample)
 
-    def _theta(self, around: Sequence[Prepared | None], span: Span, first: int, last: int) -> torch.Tensor:
+    def _refined(self, around: Around, span: Span, first: int, last: int, is_end: bool) -> torch.Tensor:
+        """Return the refined weights [C, S, K] on either side of the hops that a slice renders."""
+        theta = self._theta(around, span, first, last)
+        # The very last hop has no segment behind it.
+        return torch.nn.functional.pad(theta, (0, 0, 0, 1)) if is_end else theta
+
+    def _theta(self, around: Around, span: Span, first: int, last: int) -> torch.Tensor:
         """Return the refined weights [C, S, K] of the segments [first - 1, last) of a span; zeros where they are lost.
 
         Args:
@@ -274,51 +316,8 @@ class Decoder:
         (theta[:, here - start : stop - start],) = refined(self._network, [window], margins)
         return theta
 
-    def _prepare_around(self, index: int) -> list[Prepared | None]:
-        """Return what the span `index` and the two beside it hold, and forget all others."""
-        self._prepared = {i: part for i, part in self._prepared.items() if abs(i - index) <= 1}
-        return [self._prepare(i) for i in range(index - 1, index + 2)]
 
-    def _prepare(self, index: int) -> Prepared | None:
-        """Return what span `index` holds; None if there is no such span, or if it is lost."""
-        if index not in self._prepared:
-            span = self._source.span(index) if index >= 0 else None
-            self._prepared[index] = None if span is None else self._load(span, self._fetch(index))
-            if span is not None and self._prepared[index] is None:
-                self._note_lost(span)
-        return self._prepared[index]
-
-    def _fetch(self, index: int) -> _Fetched:
-        try:
-            return self._source.fetch(index)
-        except FormatError as error:
-            return error
-
-    @torch.inference_mode()
-    def _load(self, span: Span, fetched: _Fetched) -> Prepared | None:
-        """Return what a span holds; None if it is lost."""
-        try:
-            if isinstance(fetched, FormatError):
-                raise fetched
-            symbols = self._source.unpack(fetched)
-        except FormatError:
-            if not self._keep_going:
-                raise
-            return None
-        (prepared,) = prepare(
-            [symbols],
-            [span.first_segment],
-            quality_hundredths=[self._source.header.quality],
-            network=self._network,
-            device=self.device,
-        )
-        return prepared
-
-    def _note_lost(self, span: Span) -> None:
-        lost = (span.first_segment, span.stop_segment)
-        if lost not in self.lost[-3:]:  # decoding goes forward, so spans are met again only soon
-            self.lost.append(lost)
-
-
-def _result(part: "_Pending | Prepared") -> Prepared | None:
-    return part.result() if isinstance(part, Future) else part
+def _slice_start(span: Span, segment: int) -> int:
+    """Return the first segment of the slice of a span that holds `segment`, or of the one nearest to it."""
+    inside = min(max(segment, span.first_segment), span.stop_segment - 1) - span.first_segment
+    return span.first_segment + inside // SLICE_SEGMENTS * SLICE_SEGMENTS

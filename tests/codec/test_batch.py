@@ -44,6 +44,14 @@ def test_crops_from_anywhere(long_file, rate):
         assert len({samples.shape[1] for samples in found}) == 2
 
 
+@pytest.mark.parametrize(("rate", "speed"), [(None, 2), (11_025, 0.75), (8_000.5, 1.1)])
+def test_another_speed(long_file, many_chunks, rate, speed):
+    sources, ranges = [long_file, many_chunks, long_file], [(0, None), (100, 900), (30_000, 40_000)]
+    found = decode_batch(sources, ranges, rate=rate, speed=speed, device="cpu")
+    expected = [alone(path, *each, rate=rate, speed=speed) for path, each in zip(sources, ranges, strict=True)]
+    assert_same(found, expected)
+
+
 def test_attacks_are_lowered_in_their_own_chunks(tmp_path, tiny_model, noise):
     """Each chunk of noise that begins with silence has attacks, also near the seams."""
     import soundfile

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hscodec.codec import Decoder, Encoder
+from hscodec.codec.playback import Playback
 from hscodec.codec.symbols import SymbolReader
 from hscodec.codec.workers import ahead, default_workers, one_torch_thread, worker_pool
 from hscodec.container import ContainerReader
@@ -44,14 +45,39 @@ def thread_names():
 def test_the_number_of_workers_changes_no_bit(long_file, many_chunks, tiny_model, workers, rate):
     for path in (long_file, many_chunks):
         content = path.read_bytes()
-        alone = Decoder(source_of(content, tiny_model), tiny_model, rate=rate, device=CPU, workers=1)
-        beside = Decoder(source_of(content, tiny_model), tiny_model, rate=rate, device=CPU, workers=workers)
+        playback = Playback.of(8000, rate=rate)
+        alone = Decoder(source_of(content, tiny_model), tiny_model, playback=playback, device=CPU, workers=1)
+        beside = Decoder(source_of(content, tiny_model), tiny_model, playback=playback, device=CPU, workers=workers)
         whole = alone.read()
         assert torch.equal(beside.read(), whole)
         assert [len(block[0]) for block in beside.blocks()] == [len(block[0]) for block in alone.blocks()]
         for start in range(0, whole.shape[1], whole.shape[1] // 3):
             stop = start + whole.shape[1] // 2
             assert torch.equal(beside.read(start, stop), whole[:, start:stop])
+
+
+@pytest.mark.parametrize("rate", [None, 11_111])
+def test_backwards_is_the_same_with_any_number_of_workers(long_file, many_chunks, tiny_model, rate):
+    for path in (long_file, many_chunks):
+        playback = Playback.of(8000, rate=rate)
+        for workers in (1, 2, 3):
+            source = source_of(path.read_bytes(), tiny_model)
+            decoder = Decoder(source, tiny_model, playback=playback, device=CPU, workers=workers)
+            whole = decoder.read()
+            for start, stop in ((0, None), (33, whole.shape[1] - 1), (whole.shape[1] // 2, None), (7, 8)):
+                expected = whole[:, start:stop].flip(1)
+                assert torch.equal(torch.cat(list(decoder.blocks(start, stop, reverse=True)), 1), expected)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_what_is_lost_is_found_backwards_as_well(many_chunks, tiny_model, workers):
+    content = damaged(many_chunks.read_bytes(), 2, 3, 5)
+    options = {"device": CPU, "keep_going": True, "workers": workers}
+    forwards = Decoder(source_of(content, tiny_model), tiny_model, **options)
+    backwards = Decoder(source_of(content, tiny_model), tiny_model, **options)
+    expected = forwards.read().flip(1)
+    assert torch.equal(torch.cat(list(backwards.blocks(reverse=True)), 1), expected)
+    assert sorted(backwards.lost) == forwards.lost
 
 
 def test_the_number_of_torch_threads_changes_no_bit(long_file, tiny_model, two_torch_threads):
