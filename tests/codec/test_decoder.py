@@ -110,7 +110,7 @@ def test_chunks_shorter_than_the_context_of_refinement(many_chunks, tiny_model, 
     decoder = open_at(many_chunks, tiny_model, rate=rate)
     whole = decoder.read()
     assert whole.shape == (1, scaled_length(3200, 8000, rate))
-    assert len(decoder._prepared) <= 3  # memory does not grow with the length of a file
+    assert len(decoder._loader._prepared) <= 3  # memory does not grow with the length of a file
     for start in range(0, whole.shape[1], 371):
         part = open_at(many_chunks, tiny_model, rate=rate).read(start, start + 50)
         assert torch.equal(part, whole[:, start : start + 50])
