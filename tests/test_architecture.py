@@ -35,6 +35,8 @@ OWNERS = {
 TORCH_FREE = (
     "cli",
     "codec.constants",
+    "codec.info",
+    "codec.shared_models",
     "codec.verify",
     "registry",
     "metrics",

@@ -9,6 +9,7 @@ import torch
 
 from hscodec.codec.constants import MAX_CONCEALED_SECONDS, SLICE_SEGMENTS
 from hscodec.codec.pairs import chunk_angles
+from hscodec.codec.segment_weights import SegmentWeights, counted_from_start
 from hscodec.codec.symbols import Span, SymbolSource
 from hscodec.coding.attacks import no_attacks
 from hscodec.coding.payload import ChunkSymbols
@@ -149,6 +150,46 @@ class Decoder:
         empty = torch.zeros(self._source.header.num_channels, 0, device=self._device)
         return torch.cat([empty, *self.blocks(start, stop)], 1)
 
+    def weights(self, start: int = 0, stop: int | None = None) -> SegmentWeights:
+        """Return the weights of all segments that the samples `[start, stop)` are made of.
+
+        Args:
+            start: First sample at the output rate, at least 0.
+            stop: One past the last sample; None is the end, and what is beyond the end is left out.
+
+        Raises:
+            FormatError: As `blocks`.
+        """
+        self._check_missing(start, stop)
+        header = self._source.header
+        none = torch.zeros(header.num_channels, 0, header.num_weights, device=self._device)
+        stored, theta = [none], [none]
+        attacks: dict[int, np.ndarray] = {}
+        first, begin = self._hop_at(start), self._hop_at(start)
+        for index, span, slice_start, slice_stop, _ in self._slices(start, stop):
+            with torch.inference_mode():
+                self._forget(index)
+                refined = self._theta(index, span, slice_start, slice_stop)
+                # The first of these is the last of the slice before, where there was one.
+                again = 0 if len(theta) == 1 else 1
+                begin = begin if again else max(slice_start - 1, 0)
+                theta.append(refined[:, again:])
+                stored.append(self._dequantized(index, slice_stop - refined.shape[1], slice_stop)[:, again:])
+            if (prepared := self._prepared[index]) is not None:
+                attacks[index] = counted_from_start(prepared.attacks, span.first_segment)
+        end = self._clip(stop) or 0
+        cut = slice(first - begin, self._hop_at(end - 1) + 2 - begin if end > start else first - begin)
+        return SegmentWeights(
+            first,
+            header.hop_seconds,
+            # Copied outside inference mode, so that what is handed out may take part in training.
+            stored=torch.cat(stored, 1)[:, cut].clone(),
+            theta=torch.cat(theta, 1)[:, cut].clone(),
+            target=self._target,
+            gain=header.gain,
+            attacks=np.concatenate([no_attacks(), *attacks.values()]),
+        )
+
     def _clip(self, stop: int | None) -> int | None:
         return min((limit for limit in (stop, self.num_samples) if limit is not None), default=None)
 
@@ -189,7 +230,7 @@ class Decoder:
     @torch.inference_mode()
     def _render(self, index: int, span: Span, first: int, last: int, is_end: bool) -> torch.Tensor:
         """Return the samples [C, T] of the hops [first - 1, last - 1), and of the last hop of all if `is_end`."""
-        self._prepared = {i: p for i, p in self._prepared.items() if abs(i - index) <= 1}
+        self._forget(index)
         theta = self._theta(index, span, first, last)
         if is_end:
             theta = torch.nn.functional.pad(theta, (0, 0, 0, 1))  # the very last hop has no segment behind it
@@ -219,6 +260,22 @@ class Decoder:
         here, stop = max(start, window.first_segment), min(last, window.stop_segment)
         theta[:, here - start : stop - start] = refined[:, here - window.first_segment : stop - window.first_segment]
         return theta
+
+    def _dequantized(self, index: int, first: int, stop: int) -> torch.Tensor:
+        """Return the stored weights [C, S, K] of segments of span `index` and the one in front of it, zeros if lost."""
+        header = self._source.header
+        weights = torch.zeros(header.num_channels, stop - first, header.num_weights, device=self._device)
+        for prepared in (self._prepare(index - 1), self._prepare(index)):
+            if prepared is not None:
+                part = prepared.slice(first, stop)
+                values = self._network.dequantize(part.symbols, part.precision)
+                here = slice(part.first_segment - first, part.stop_segment - first)
+                weights[:, here] = rotated(values, -part.angles)
+        return weights
+
+    def _forget(self, index: int) -> None:
+        """Let go of all spans but those beside span `index`."""
+        self._prepared = {i: p for i, p in self._prepared.items() if abs(i - index) <= 1}
 
     def _prepare(self, index: int) -> _Prepared | None:
         """Return what span `index` holds; None if there is no such span, or if it is lost."""

@@ -19,6 +19,7 @@ from hscodec.codec.lost import SecondsRange
 from hscodec.codec.plans import DEFAULT_BITS, plan_for
 from hscodec.codec.reader import Reader, check_output_rate, open_decoder
 from hscodec.codec.sample_format import sample_format
+from hscodec.codec.shared_models import shared_model_by_id
 from hscodec.codec.symbols import LayeredStream, SymbolStream
 from hscodec.container.codes import Storage
 from hscodec.container.format import FileHeader
@@ -27,7 +28,7 @@ from hscodec.container.tags import Tags, pack_tags
 from hscodec.container.writer import ContainerWriter
 from hscodec.device import choose_device
 from hscodec.errors import AudioError, FormatError, HscodecError
-from hscodec.registry import AnyModel, load_model_by_id
+from hscodec.registry import AnyModel
 
 logger = logging.getLogger(__name__)
 
@@ -246,7 +247,7 @@ def _decode_stream(
     if header.network is not None:
         symbols = LayeredStream(stream)
     else:
-        symbols = SymbolStream(stream, model or load_model_by_id(header.model_id))
+        symbols = SymbolStream(stream, model or shared_model_by_id(header.model_id))
     decoder = open_decoder(symbols, model, rate=rate, device=device)
     writer = _open_writer(
         target, decoder.rate, header.num_channels, subtype, decoder.num_samples, overwrite, header.tags

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from hscodec.codec.shared_models import shared_model_by_id
 from hscodec.coding import layered
 from hscodec.coding.layered import LayeredSymbols
 from hscodec.coding.order import Order
@@ -14,7 +15,7 @@ from hscodec.container.format import ChunkOrder, FileHeader, TargetNetwork
 from hscodec.container.reader import Chunk, ChunkEntry, ChunkStream, ContainerReader
 from hscodec.errors import FormatError, ModelError
 from hscodec.rates import HOP_SECONDS, MAX_CHANNELS
-from hscodec.registry import AnyModel, Model, load_model_by_id
+from hscodec.registry import AnyModel, Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +274,7 @@ def open_symbols(container: ContainerReader, model: AnyModel | None = None) -> S
     """
     if container.header.network is not None:
         return LayeredReader(container)
-    return SymbolReader(container, model or load_model_by_id(container.header.model_id))
+    return SymbolReader(container, model or shared_model_by_id(container.header.model_id))
 
 
 def check_layered(header: FileHeader) -> None:
