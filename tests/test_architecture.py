@@ -35,9 +35,12 @@ OWNERS = {
 TORCH_FREE = (
     "cli",
     "codec.constants",
+    "codec.crop",
     "codec.info",
     "codec.shared_models",
     "codec.verify",
+    "data.index",
+    "data.open_files",
     "registry",
     "metrics",
     "hypernet.config",
