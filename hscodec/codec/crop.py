@@ -10,8 +10,10 @@ too much does no harm.
 """
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -25,6 +27,10 @@ from hscodec.rates import ATTACK_LEAD_SLOTS, SLOTS_PER_HOP, first_sample
 MAX_HOPS = 1500
 """Ranges longer than 30 s are decoded block by block: their crops would be no smaller than their chunks."""
 _TYPES = (np.int8, np.int16, np.int32)
+
+
+ReadSpan: TypeAlias = Callable[[int], Any]
+"""Returns the symbols of a span: `ChunkSymbols` or `LayeredSymbols`, as the file has them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +116,9 @@ class WholeChunksCrop:
         rate: Output rate (Hz).
     """
 
-    def __init__(self, source: SymbolReader | LayeredReader, rate: int, start: int, stop: int) -> None:
+    def __init__(
+        self, source: SymbolReader | LayeredReader, rate: int, start: int, stop: int, *, read: ReadSpan
+    ) -> None:
         self.header: FileHeader = source.header
         self.num_samples: int = source.num_samples
         self.rate, self.start, self.stop = rate, start, stop
@@ -118,7 +126,7 @@ class WholeChunksCrop:
         grid = rate * source.header.hop_seconds
         first = max(self.find(hop_of(start, grid)) - 1, 0)
         last = min(self.find(hop_of(stop - 1, grid) + 1) + 1, len(self._spans) - 1)
-        self._symbols = {index: source.read(index) for index in range(first, last + 1)}
+        self._symbols = {index: read(index) for index in range(first, last + 1)}
 
     def span(self, index: int) -> Span | None:
         """Return span `index`, or None behind the last one."""
@@ -140,7 +148,9 @@ class WholeChunksCrop:
 CropSymbols = LappedCrop | WholeChunksCrop
 
 
-def take_crop(source: SymbolReader | LayeredReader, rate: int, start: int, stop: int) -> CropSymbols:
+def take_crop(
+    source: SymbolReader | LayeredReader, rate: int, start: int, stop: int, *, read: ReadSpan | None = None
+) -> CropSymbols:
     """Read what the samples `[start, stop)` need.
 
     Args:
@@ -148,14 +158,16 @@ def take_crop(source: SymbolReader | LayeredReader, rate: int, start: int, stop:
         rate: Output rate (Hz).
         start: First sample at that rate.
         stop: One past the last, greater than `start` and at most the length of the sound.
+        read: Reads a span in place of the source's own method: from a cache.
 
     Raises:
         FormatError: A chunk that is needed is missing or damaged.
     """
+    read = read or source.read
     grid = rate * source.header.hop_seconds
     num_hops = int(-(-(stop - start) // grid)) + 1
     if isinstance(source, LayeredReader) or num_hops > MAX_HOPS:
-        return WholeChunksCrop(source, rate, start, stop)
+        return WholeChunksCrop(source, rate, start, stop, read=read)
     config = source.model.config
     num_segments = num_hops + 1 + 2 * config.refine_context
     total = source.spans[-1].stop_segment if source.spans else 0
@@ -164,10 +176,12 @@ def take_crop(source: SymbolReader | LayeredReader, rate: int, start: int, stop:
     spans = range(source.find(window_start), source.find(window_stop - 1) + 1)
     inner = (source.spans[index] for index in spans if 0 < index < len(source.spans) - 1)
     if any(span.stop_segment - span.first_segment <= config.refine_context for span in inner):
-        return WholeChunksCrop(source, rate, start, stop)  # refinement looks no further than to the next chunk
+        return WholeChunksCrop(
+            source, rate, start, stop, read=read
+        )  # refinement looks no further than to the next chunk
     weights, parts, attacks = [], [], []
     for index in spans:
-        span, symbols = source.spans[index], source.read(index)
+        span, symbols = source.spans[index], read(index)
         here, there = max(window_start, span.first_segment), min(window_stop, span.stop_segment)
         weights.append(symbols.weights[:, here - span.first_segment : there - span.first_segment])
         parts.append(_part(symbols, source.header, span, here, there, num_segments, config.precision_context))

@@ -3,6 +3,7 @@
 import math
 from bisect import bisect_right
 from collections.abc import Iterable
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Literal
@@ -138,8 +139,11 @@ class HsndDataset(Dataset["Sample | Crop"]):
         else:
             start = (index - (self._stops[place - 1] if place else 0)) * padded
         stop = min(start + padded, total)
-        with naming(file.path):
-            symbols = take_crop(self._open.symbols(file.path), rate, start, stop) if stop > start else None
+        symbols = None
+        if stop > start:
+            with naming(file.path):
+                read = partial(self._open.read, file.path)
+                symbols = take_crop(self._open.symbols(file.path), rate, start, stop, read=read)
         return Crop(symbols, file.num_channels, self._channels, rate, start, stop - start, padded, file.path)
 
     def _draw(self, index: int, num_starts: int) -> int:

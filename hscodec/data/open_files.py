@@ -5,8 +5,12 @@ import os
 from collections import OrderedDict
 
 from hscodec.codec.symbols import LayeredReader, SymbolReader, open_symbols
+from hscodec.coding.layered import LayeredSymbols
+from hscodec.coding.payload import ChunkSymbols
 from hscodec.container.reader import ContainerReader, open_container
 from hscodec.errors import FormatError
+
+_MAX_UNPACKED = 4
 
 
 class OpenFiles:
@@ -14,6 +18,8 @@ class OpenFiles:
 
     It may be pickled, and used after a fork: the other process then opens files of its own, since file positions must
     not be shared.
+
+    The last few chunks that were unpacked are kept as well, for crops that lie side by side.
 
     Args:
         max_open: How many files to keep open, at least 1.
@@ -23,6 +29,7 @@ class OpenFiles:
         self._max_open = max_open
         self._process_id = os.getpid()
         self._open: OrderedDict[str, tuple[contextlib.ExitStack, SymbolReader | LayeredReader]] = OrderedDict()
+        self._unpacked: OrderedDict[tuple[str, int], ChunkSymbols | LayeredSymbols] = OrderedDict()
 
     def __getstate__(self) -> int:
         return self._max_open
@@ -60,7 +67,23 @@ class OpenFiles:
             self._open.popitem(last=False)[1][0].close()
         return symbols
 
+    def read(self, path: str, index: int) -> ChunkSymbols | LayeredSymbols:
+        """Return the symbols of span `index` of a file.
+
+        Raises:
+            FormatError: As `symbols`, or the chunk is missing or damaged.
+            ModelError: As `symbols`.
+        """
+        key = path, index
+        if key not in self._unpacked:
+            self._unpacked[key] = self.symbols(path).read(index)
+        self._unpacked.move_to_end(key)
+        while len(self._unpacked) > _MAX_UNPACKED:
+            self._unpacked.popitem(last=False)
+        return self._unpacked[key]
+
     def close(self) -> None:
-        """Close all files that are open in this process."""
+        """Close all files that are open in this process, and forget their chunks."""
+        self._unpacked.clear()
         while self._open:
             self._open.popitem()[1][0].close()

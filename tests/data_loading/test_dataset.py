@@ -202,6 +202,9 @@ def test_a_crop_reads_little(folder, monkeypatch):
     monkeypatch.setattr(symbols, "read", lambda index: read.append(index) or type(symbols).read(symbols, index))
     dataset[0]
     assert read == [0] and len(symbols.spans) == 3
+    for index in range(len(dataset)):
+        dataset[index]
+    assert read == [0, 1, 2], "crops side by side share what was unpacked"
 
 
 def test_damage_is_named_by_its_file(folder, tmp_path):
