@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -163,11 +163,11 @@ def take_crop(
     Raises:
         FormatError: A chunk that is needed is missing or damaged.
     """
-    read = read or source.read
+    reading = cast(ReadSpan, read or source.read)
     grid = rate * source.header.hop_seconds
     num_hops = int(-(-(stop - start) // grid)) + 1
     if isinstance(source, LayeredReader) or num_hops > MAX_HOPS:
-        return WholeChunksCrop(source, rate, start, stop, read=read)
+        return WholeChunksCrop(source, rate, start, stop, read=reading)
     config = source.model.config
     num_segments = num_hops + 1 + 2 * config.refine_context
     total = source.spans[-1].stop_segment if source.spans else 0
@@ -176,12 +176,12 @@ def take_crop(
     spans = range(source.find(window_start), source.find(window_stop - 1) + 1)
     inner = (source.spans[index] for index in spans if 0 < index < len(source.spans) - 1)
     if any(span.stop_segment - span.first_segment <= config.refine_context for span in inner):
-        return WholeChunksCrop(
-            source, rate, start, stop, read=read
-        )  # refinement looks no further than to the next chunk
+        # Refinement looks no further than to the next chunk.
+        return WholeChunksCrop(source, rate, start, stop, read=reading)
     weights, parts, attacks = [], [], []
     for index in spans:
-        span, symbols = source.spans[index], read(index)
+        span = source.spans[index]
+        symbols: ChunkSymbols = reading(index)
         here, there = max(window_start, span.first_segment), min(window_stop, span.stop_segment)
         weights.append(symbols.weights[:, here - span.first_segment : there - span.first_segment])
         parts.append(_part(symbols, source.header, span, here, there, num_segments, config.precision_context))

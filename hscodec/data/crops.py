@@ -59,7 +59,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """One crop that is not decoded: integers, a fraction of the size of its samples' networks, for `decode_crops`.
+    """One crop that is not decoded: the integers of the segments around it, for `decode_crops`.
 
     Attributes:
         symbols: What its decoding needs; None where it has no samples.
