@@ -5,7 +5,7 @@ Nobody trains a shared model, so all may use the same networks. torch is not nee
 
 from pathlib import Path
 
-from hscodec.registry import DEFAULT_MODEL, AnyModel, load_model, load_model_by_id, model_id_by_name
+from hscodec.registry import DEFAULT_MODEL, AnyModel, load_model, load_model_by_id, model_id_by_name, model_name_by_id
 
 _by_id: dict[bytes, AnyModel] = {}
 """An id is the hash of a whole model file, so what was loaded under it stays right whatever becomes of the file."""
@@ -14,12 +14,13 @@ _by_file: dict[tuple[Path, int, int], AnyModel] = {}
 
 
 def shared_model_by_id(model_id: bytes) -> AnyModel:
-    """Return the model that a `.hsnd` file names; its file is read at the first call only.
+    """Return the model that a `.hsnd` file names; its file is read at the first call only, manifests at each.
 
     Raises:
         ModelError: No known model has that id, or its file is damaged.
     """
-    if model_id not in _by_id:
+    # A model that is installed no more, or not where $HSCODEC_MODELS now points, is not there.
+    if model_id not in _by_id or model_name_by_id(model_id) is None:
         _by_id[model_id] = load_model_by_id(model_id)
     return _by_id[model_id]
 
