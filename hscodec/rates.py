@@ -22,13 +22,13 @@ MAX_SAMPLE_RATE_HZ = 192_000
 MAX_CHANNELS = 8
 
 
-def scaled_length(num_samples: int, from_rate: int, to_rate: int) -> int:
+def scaled_length(num_samples: int, from_rate: Fraction | int, to_rate: Fraction | int) -> int:
     """Return `round(num_samples * to_rate / from_rate)`, halves rounded up, in exact arithmetic.
 
     Args:
         num_samples: Length at `from_rate`, at least 0.
-        from_rate: Sample rate of the given length (Hz), at least 1.
-        to_rate: Sample rate of the wanted length (Hz), at least 1.
+        from_rate: Sample rate of the given length (Hz), greater than 0.
+        to_rate: Sample rate of the wanted length (Hz), greater than 0.
     """
     return (2 * num_samples * to_rate + from_rate) // (2 * from_rate)
 

@@ -37,6 +37,7 @@ TORCH_FREE = (
     "codec.constants",
     "codec.crop",
     "codec.info",
+    "codec.playback",
     "codec.shared_models",
     "codec.verify",
     "data.index",

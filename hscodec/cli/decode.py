@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hscodec.cli import console, options, paths
-from hscodec.codec.constants import MAX_OUTPUT_RATE_HZ, MIN_OUTPUT_RATE_HZ
+from hscodec.codec.constants import MAX_OUTPUT_RATE_HZ, MAX_SPEED, MIN_OUTPUT_RATE_HZ, MIN_SPEED
 
 if TYPE_CHECKING:
     from hscodec.codec import FileResult
@@ -24,16 +24,24 @@ SUBTYPES = ("PCM_16", "PCM_24", "FLOAT")
 @click.option(
     "--rate",
     metavar="HZ",
-    type=click.IntRange(MIN_OUTPUT_RATE_HZ, MAX_OUTPUT_RATE_HZ),
+    type=options.Number(MIN_OUTPUT_RATE_HZ, MAX_OUTPUT_RATE_HZ),
     show_default="as it was encoded",
-    help=f"Sample rate of the output, {MIN_OUTPUT_RATE_HZ} to {MAX_OUTPUT_RATE_HZ}.",
+    help=f"Sample rate of the output, {MIN_OUTPUT_RATE_HZ} to {MAX_OUTPUT_RATE_HZ}, whole or not, such as 48000/1.001.",
 )
+@click.option(
+    "--speed",
+    metavar="FACTOR",
+    type=options.Number(MIN_SPEED, MAX_SPEED),
+    default="1",
+    help=f"Play faster and higher, or slower and lower: {float(MIN_SPEED):g} to {float(MAX_SPEED):g}.",
+)
+@click.option("--reverse", is_flag=True, help="Play it, or the range, backwards.")
 @click.option(
     "--start",
     metavar="TIME",
     type=options.Time(),
     default="0",
-    help="Decode from here on: seconds, mm:ss or hh:mm:ss, with fractions.",
+    help="Decode from here on: seconds of what was encoded, mm:ss or hh:mm:ss, with fractions.",
 )
 @click.option("--stop", metavar="TIME", type=options.Time(), show_default="the end", help="Decode up to here.")
 @click.option(
@@ -56,7 +64,9 @@ def command(
     output: Path | None,
     *,
     model: str | None,
-    rate: int | None,
+    rate: Fraction | None,
+    speed: Fraction,
+    reverse: bool,
     start: Fraction,
     stop: Fraction | None,
     keep_going: bool,
@@ -81,7 +91,7 @@ def command(
     started_s = time.monotonic()
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(console.Bar("decoding", quiet=quiet, with_speed=True))
-        if source == paths.STREAM and not (keep_going or start or stop is not None):
+        if source == paths.STREAM and not (keep_going or reverse or start or stop is not None):
             readable = stack.enter_context(paths.stdin())
         else:
             readable = stack.enter_context(paths.readable(source, quiet=quiet))
@@ -89,6 +99,8 @@ def command(
             readable,
             paths.writable(target),
             rate=rate,
+            speed=speed,
+            reverse=reverse,
             start=start,
             stop=stop,
             subtype=subtype,
@@ -100,6 +112,8 @@ def command(
         )
     if not quiet:
         _report(result, target, elapsed_s=time.monotonic() - started_s)
+        if rate is not None and rate != result.sample_rate:
+            console.say(f"hscodec: note: the rate is {float(rate):.6f} Hz, the header says {result.sample_rate} Hz")
     for start_s, stop_s in result.lost:
         console.say(f"hscodec: warning: lost [{start_s:.2f} s, {stop_s:.2f} s)")
     ctx.exit(1 if result.lost else 0)

@@ -44,6 +44,32 @@ class Time(click.ParamType):
         return Fraction(3600 * hours + 60 * minutes + seconds)
 
 
+class Number(click.ParamType):
+    """A positive number out of a range: decimal, or a fraction such as `48000/1.001`; kept exactly.
+
+    Args:
+        lowest: The smallest that is allowed.
+        highest: The largest.
+    """
+
+    name = "number"
+    _pattern = re.compile(r"(\d{1,9}(?:\.\d{0,12})?|\.\d{1,12})(?:/(\d{1,9}(?:\.\d{0,12})?|\.\d{1,12}))?")
+
+    def __init__(self, lowest: Fraction | int, highest: Fraction | int) -> None:
+        self._lowest, self._highest = lowest, highest
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        """Return the number, or fail with the range."""
+        if isinstance(value, Fraction):
+            return value
+        match = self._pattern.fullmatch(str(value))
+        over, under = (Fraction(part or 1) for part in match.groups()) if match else (0, 0)
+        if not under or not self._lowest <= (number := Fraction(over, under)) <= self._highest:
+            limits = f"{float(self._lowest):g} to {float(self._highest):g}"
+            self.fail(f"{value!r} is not a number from {limits}, such as 3, 1.5 or 10/3.", param, ctx)
+        return number
+
+
 class Words(click.ParamType):
     """A comma-separated list of words, each out of a few; kept as a tuple, in the order given, each once.
 

@@ -1,5 +1,7 @@
 """Numbers that the codec and its command line share; nothing here loads torch."""
 
+from fractions import Fraction
+
 DEFAULT_QUALITY = 5.0
 CHUNK_SEGMENTS = 250
 """Segments of an ordinary chunk (5 s). The last chunk takes what remains, up to just under two of these."""
@@ -24,3 +26,5 @@ LIVE_PEAK = 1.0
 
 MIN_OUTPUT_RATE_HZ = 1_000
 MAX_OUTPUT_RATE_HZ = 384_000
+MIN_SPEED = Fraction(1, 4)
+MAX_SPEED = Fraction(4)

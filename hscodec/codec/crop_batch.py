@@ -9,6 +9,7 @@ import torch
 from hscodec.codec.crop import ChunkPart, CropSymbols, LappedCrop, WholeChunksCrop
 from hscodec.codec.decoder import Decoder
 from hscodec.codec.mlp_decoder import MlpDecoder
+from hscodec.codec.playback import Playback
 from hscodec.codec.shared_models import shared_model_by_id
 from hscodec.codec.stored_network import stored_network
 from hscodec.codec.symbols import check_fit
@@ -78,12 +79,13 @@ def _bounded(indices: list[int], crops: Sequence[CropSymbols]) -> Iterator[list[
 
 
 def _render_by_itself(crop: WholeChunksCrop, device: torch.device) -> torch.Tensor:
+    playback = Playback.of(crop.header.sample_rate, rate=crop.rate)
     if crop.header.network is not None:
         network = stored_network(crop.header, None, device)
-        decoder = MlpDecoder(crop, network, rate=crop.rate, device=device)  # pyright: ignore[reportArgumentType]
+        decoder = MlpDecoder(crop, network, playback=playback, device=device)  # pyright: ignore[reportArgumentType]
     else:
         model = check_fit(crop.header, shared_model_by_id(crop.header.model_id))
-        decoder = Decoder(crop, model, rate=crop.rate, device=device)  # pyright: ignore[reportArgumentType]
+        decoder = Decoder(crop, model, playback=playback, device=device)  # pyright: ignore[reportArgumentType]
     return decoder.read(crop.start, crop.stop)
 
 

@@ -9,6 +9,8 @@ import torch
 
 from hscodec.codec.constants import MAX_CONCEALED_SECONDS, SLICE_SEGMENTS
 from hscodec.codec.pairs import chunk_angles
+from hscodec.codec.pieces import LappedPiece
+from hscodec.codec.playback import Playback
 from hscodec.codec.segment_weights import SegmentWeights, counted_from_start
 from hscodec.codec.symbols import Span, SymbolSource
 from hscodec.coding.attacks import no_attacks
@@ -20,7 +22,6 @@ from hscodec.inr.envelope import lowered
 from hscodec.inr.lapped import LappedSiren
 from hscodec.inr.rotation import rotated
 from hscodec.model import Precision
-from hscodec.rates import scaled_length
 from hscodec.registry import Model
 
 
@@ -58,7 +59,7 @@ class _Prepared:
 
 
 class Decoder:
-    """Renders a file or a stream at one output rate.
+    """Renders a file or a stream on one regular grid.
 
     Chunks are rendered in slices of at most `SLICE_SEGMENTS` segments. Each slice is refined in a window of its own,
     with the segments around it, in its own chunk and the two beside it, as context. What it decodes to therefore does
@@ -67,13 +68,13 @@ class Decoder:
     Args:
         source: Symbols of the file's chunks.
         model: The model that the file names.
-        rate: Output rate (Hz); None keeps the file's.
+        playback: At which times the samples of the output sit; None keeps the file's rate.
         device: Where the networks run.
         keep_going: Render what is lost, gaps and damaged chunks, as silence into which the sound fades, instead of
             raising. Refinement of the segments around then does without that context.
 
     Attributes:
-        rate: Output rate (Hz).
+        playback: At which times the samples of the output sit.
         lost: The segments `[start, stop)` that were met and could not be decoded, in order.
     """
 
@@ -82,12 +83,12 @@ class Decoder:
         source: SymbolSource[ChunkSymbols],
         model: Model,
         *,
-        rate: int | None = None,
+        playback: Playback | None = None,
         device: torch.device,
         keep_going: bool = False,
     ) -> None:
         header = source.header
-        self.rate = rate or header.sample_rate
+        self.playback = playback or Playback.of(header.sample_rate)
         self.lost: list[tuple[int, int]] = []
         self._source = source
         self._network = model.network(device)
@@ -95,21 +96,21 @@ class Decoder:
         self._keep_going = keep_going
         self._context = model.config.refine_context
         self._target = LappedSiren(header.num_weights)
-        self._grid = Fraction(self.rate) * header.hop_seconds
+        self._grid = self.playback.samples_per_second * header.hop_seconds
         self._prepared: dict[int, _Prepared | None] = {}
 
     @property
     def num_samples(self) -> int | None:
-        """Length of each channel at the output rate; None as long as a stream has not said it."""
+        """Length of each channel of the output; None as long as a stream has not said it."""
         if self._source.num_samples is None:
             return None
-        return scaled_length(self._source.num_samples, self._source.header.sample_rate, self.rate)
+        return self.playback.num_samples(self._source.num_samples, self._source.header.sample_rate)
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[torch.Tensor]:
         """Yield the samples `[start, stop)` as consecutive blocks, reading only the chunks that they need.
 
         Args:
-            start: First sample at the output rate, at least 0.
+            start: First sample of the output, at least 0.
             stop: One past the last sample; None is the end, and what is beyond the end is left out.
 
         Shape:
@@ -154,7 +155,7 @@ class Decoder:
         """Return the weights of all segments that the samples `[start, stop)` are made of.
 
         Args:
-            start: First sample at the output rate, at least 0.
+            start: First sample of the output, at least 0.
             stop: One past the last sample; None is the end, and what is beyond the end is left out.
 
         Raises:
@@ -168,8 +169,7 @@ class Decoder:
         first, begin = self._hop_at(start), self._hop_at(start)
         for index, span, slice_start, slice_stop, _ in self._slices(start, stop):
             with torch.inference_mode():
-                self._forget(index)
-                refined = self._theta(index, span, slice_start, slice_stop)
+                refined = self._refined(index, span, slice_start, slice_stop)
                 # The first of these is the last of the slice before, where there was one.
                 again = 0 if len(theta) == 1 else 1
                 begin = begin if again else max(slice_start - 1, 0)
@@ -190,6 +190,36 @@ class Decoder:
             attacks=np.concatenate([no_attacks(), *attacks.values()]),
         )
 
+    def seams(self, start: int = 0, stop: int | None = None) -> list[int]:
+        """Return the samples at which the blocks of `[start, stop)` meet, in order, its two ends included.
+
+        What lies between two of them is rendered at once. Not for a stream that has not said its length.
+
+        Raises:
+            FormatError: More than `MAX_CONCEALED_SECONDS` are missing.
+        """
+        self._check_missing(start, stop)
+        firsts = [first_sample_of_hop(max(first - 1, 0), self._grid) for _, _, first, *_ in self._slices(start, stop)]
+        return [start, *(first for first in firsts if first > start), self._clip(stop) or start]
+
+    def piece(self, hop: int) -> LappedPiece:
+        """Return the refined networks of a hop and of those that are rendered with it; not for a stream.
+
+        Raises:
+            FormatError: Something needed is lost and `keep_going` is not set.
+        """
+        index = self._source.find(hop + 1)
+        span = self._source.span(index)
+        if span is None:
+            raise FormatError("there is nothing to decode")
+        first = _slice_start(span, hop + 1)
+        last = min(first + SLICE_SEGMENTS, span.stop_segment)
+        is_end = last == span.stop_segment and self._source.span(index + 1) is None
+        theta = self._refined(index, span, first, last, is_end)
+        prepared = self._prepared[index]
+        attacks = no_attacks() if prepared is None else prepared.attacks
+        return LappedPiece(max(first - 1, 0), theta, attacks, span.first_segment)
+
     def _clip(self, stop: int | None) -> int | None:
         return min((limit for limit in (stop, self.num_samples) if limit is not None), default=None)
 
@@ -203,9 +233,7 @@ class Decoder:
         while (span := self._source.span(index)) is not None:
             is_last_span = self._source.span(index + 1) is None
             # Only in the first span there is something to skip. The last segment of all renders the hop behind it, too.
-            skipped = min(max(start_segment, span.first_segment), span.stop_segment - 1) - span.first_segment
-            slice_start = span.first_segment + skipped // SLICE_SEGMENTS * SLICE_SEGMENTS
-            for first in range(slice_start, span.stop_segment, SLICE_SEGMENTS):
+            for first in range(_slice_start(span, start_segment), span.stop_segment, SLICE_SEGMENTS):
                 last = min(first + SLICE_SEGMENTS, span.stop_segment)
                 end = self._clip(stop)
                 if end is not None and end <= max(start, first_sample_of_hop(max(first - 1, 0), self._grid)):
@@ -230,10 +258,7 @@ class Decoder:
     @torch.inference_mode()
     def _render(self, index: int, span: Span, first: int, last: int, is_end: bool) -> torch.Tensor:
         """Return the samples [C, T] of the hops [first - 1, last - 1), and of the last hop of all if `is_end`."""
-        self._forget(index)
-        theta = self._theta(index, span, first, last)
-        if is_end:
-            theta = torch.nn.functional.pad(theta, (0, 0, 0, 1))  # the very last hop has no segment behind it
+        theta = self._refined(index, span, first, last, is_end)
         # Channel by channel: at high rates the samples, not the weights, are what fills the memory.
         start = max(first - 1, 0)
         channels = [self._target.synthesize(row, self._grid, first_segment=start) for row in theta]
@@ -243,6 +268,15 @@ class Decoder:
             return samples
         first_sample = first_sample_of_hop(start, self._grid)
         return lowered(samples, prepared.attacks, self._grid, origin=span.first_segment, start=first_sample)
+
+    @torch.inference_mode()
+    def _refined(self, index: int, span: Span, first: int, last: int, is_end: bool = False) -> torch.Tensor:
+        """Return the refined weights [C, S, K] on either side of the hops that a slice renders."""
+        # Spans are met in order: those that are not beside this one are not needed any more.
+        self._prepared = {i: p for i, p in self._prepared.items() if abs(i - index) <= 1}
+        theta = self._theta(index, span, first, last)
+        # The very last hop has no segment behind it.
+        return torch.nn.functional.pad(theta, (0, 0, 0, 1)) if is_end else theta
 
     def _theta(self, index: int, span: Span, first: int, last: int) -> torch.Tensor:
         """Return the refined weights [C, S, K] of the segments [first - 1, last); zeros where they are lost."""
@@ -272,10 +306,6 @@ class Decoder:
                 here = slice(part.first_segment - first, part.stop_segment - first)
                 weights[:, here] = rotated(values, -part.angles)
         return weights
-
-    def _forget(self, index: int) -> None:
-        """Let go of all spans but those beside span `index`."""
-        self._prepared = {i: p for i, p in self._prepared.items() if abs(i - index) <= 1}
 
     def _prepare(self, index: int) -> _Prepared | None:
         """Return what span `index` holds; None if there is no such span, or if it is lost."""
@@ -310,8 +340,14 @@ class Decoder:
 
     def _note_lost(self, span: Span) -> None:
         lost = (span.first_segment, span.stop_segment)
-        if lost not in self.lost[-3:]:  # decoding goes forward, so spans are met again only soon
+        if lost not in self.lost[-3:]:  # decoding goes in one direction, so spans are met again only soon
             self.lost.append(lost)
+
+
+def _slice_start(span: Span, segment: int) -> int:
+    """Return the first segment of the slice of a span that holds `segment`, or of the one nearest to it."""
+    inside = min(max(segment, span.first_segment), span.stop_segment - 1) - span.first_segment
+    return span.first_segment + inside // SLICE_SEGMENTS * SLICE_SEGMENTS
 
 
 def _join(parts: list[_Prepared]) -> _Prepared | None:

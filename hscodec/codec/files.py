@@ -17,7 +17,8 @@ from hscodec.audio.writer import AudioWriter
 from hscodec.codec.constants import DEFAULT_QUALITY, LIVE_PEAK, MAX_PEAK, REFERENCE_PEAK, SILENT_GAIN
 from hscodec.codec.lost import SecondsRange
 from hscodec.codec.plans import DEFAULT_BITS, plan_for
-from hscodec.codec.reader import Reader, check_output_rate, open_decoder
+from hscodec.codec.playback import Number, check_playback
+from hscodec.codec.reader import Reader, open_decoder
 from hscodec.codec.sample_format import sample_format
 from hscodec.codec.shared_models import shared_model_by_id
 from hscodec.codec.symbols import LayeredStream, SymbolStream
@@ -45,7 +46,7 @@ class FileResult:
 
     Attributes:
         file_bytes: Size of the `.hsnd` file.
-        sample_rate: Rate of the audio file (Hz).
+        sample_rate: Rate of the audio file (Hz), as its header says it: a whole number.
         num_channels: C.
         num_samples: Length of each channel of the audio file.
         clipped_samples: Samples that the audio file could not hold and that were clipped.
@@ -154,7 +155,9 @@ def decode_file(
     source: Source,
     target: Target,
     *,
-    rate: int | None = None,
+    rate: Number | None = None,
+    speed: Number = 1,
+    reverse: bool = False,
     start: Fraction | float = 0,
     stop: Fraction | float | None = None,
     subtype: str | None = None,
@@ -167,15 +170,18 @@ def decode_file(
     """Decode a `.hsnd` file, or a part of it, to an audio file.
 
     A range gets exactly the samples that it has in the whole: those that sit in `[start, stop)`, where sample n sits at
-    (n + 1/2) / rate. Only the chunks around it are read.
+    speed * (n + 1/2) / rate. Only the chunks around it are read.
 
     Args:
         source: The `.hsnd` file; or a stream, which is left open. One that cannot seek is decoded as it arrives, as a
             whole and only while it is undamaged.
         target: The audio file to write, whose extension says the format; it appears whole or not at all. Or a stream,
             which gets WAV and is left open.
-        rate: Output rate (Hz); None keeps the rate of what was encoded.
-        start: Where the range starts (s).
+        rate: Output rate (Hz), whole or not; None keeps the rate of what was encoded. Samples sit exactly where it puts
+            them; the header of the audio file holds the nearest whole number.
+        speed: How fast the sound is played; pitch and duration change together.
+        reverse: Write the samples of the range in the opposite order.
+        start: Where the range starts, in seconds of the encoded sound.
         stop: Where it stops (s); None, or anything beyond the end, is the end.
         subtype: How samples are stored, as soundfile names it; None is the format's default, 16-bit PCM for WAV.
         keep_going: Decode what is left of a damaged file: what is lost is silence into which the sound fades.
@@ -187,34 +193,42 @@ def decode_file(
     Raises:
         FormatError: The source is not a whole `.hsnd` file, or its own rate is out of range and `rate` is not given.
         ModelError: The model is not installed.
-        HscodecError: The target exists or cannot be written, the rate or the range is out of range, or there is no such
-            device.
+        HscodecError: The target exists or cannot be written, the rate, the speed or the range is out of range, there is
+            no such device, or a stream that cannot seek would have to.
     """
-    check_output_rate(rate)
+    check_playback(rate, speed)
     if start < 0 or (stop is not None and stop <= start):
         raise HscodecError(f"the range from {float(start):g} s to {float(stop or 0):g} s holds nothing")
     if isinstance(target, str | Path):
         check_output(target, overwrite=overwrite, source=source if isinstance(source, str | Path) else None)
     if not isinstance(source, str | Path) and not source.seekable():
-        if keep_going or start or stop is not None:
-            raise HscodecError("a stream that cannot seek is decoded as a whole")
+        if keep_going or reverse or start or stop is not None:
+            raise HscodecError("a stream that cannot seek is decoded as a whole and forwards")
         return _decode_stream(
-            source, target, model, rate=rate, subtype=subtype, device=device, overwrite=overwrite, progress=progress
+            source,
+            target,
+            model,
+            rate=rate,
+            speed=speed,
+            subtype=subtype,
+            device=device,
+            overwrite=overwrite,
+            progress=progress,
         )
-    with Reader(source, model=model, rate=rate, device=device, keep_going=keep_going) as reader:
+    with Reader(source, model=model, rate=rate, speed=speed, device=device, keep_going=keep_going) as reader:
         first = reader.sample_at(start)
         last = reader.num_samples if stop is None else min(reader.sample_at(stop), reader.num_samples)
         if start and first >= reader.num_samples:
             raise HscodecError(f"the range starts at {float(start):g} s, the sound stops at {reader.seconds:g} s")
-        tags = reader.header.tags
-        writer = _open_writer(target, reader.rate, reader.num_channels, subtype, last - first, overwrite, tags)
+        tags, header_rate = reader.header.tags, reader.playback.header_rate_hz
+        writer = _open_writer(target, header_rate, reader.num_channels, subtype, last - first, overwrite, tags)
         with writer:
-            for block in reader.blocks(first, last):
+            for block in reader.blocks(first, last, reverse=reverse):
                 writer.write(block.cpu().numpy())
                 if progress:
-                    progress(writer.num_written / reader.rate, (last - first) / reader.rate)
+                    progress(writer.num_written / header_rate, (last - first) / header_rate)
         return FileResult(
-            reader.file_bytes, reader.rate, reader.num_channels, last - first, writer.num_clipped, tuple(reader.lost)
+            reader.file_bytes, header_rate, reader.num_channels, last - first, writer.num_clipped, tuple(reader.lost)
         )
 
 
@@ -236,7 +250,8 @@ def _decode_stream(
     target: Target,
     model: AnyModel | None,
     *,
-    rate: int | None,
+    rate: Number | None,
+    speed: Number,
     subtype: str | None,
     device: torch.device | str,
     overwrite: bool,
@@ -248,17 +263,18 @@ def _decode_stream(
         symbols = LayeredStream(stream)
     else:
         symbols = SymbolStream(stream, model or shared_model_by_id(header.model_id))
-    decoder = open_decoder(symbols, model, rate=rate, device=device)
+    decoder = open_decoder(symbols, model, rate=rate, speed=speed, device=device)
+    header_rate = decoder.playback.header_rate_hz
     writer = _open_writer(
-        target, decoder.rate, header.num_channels, subtype, decoder.num_samples, overwrite, header.tags
+        target, header_rate, header.num_channels, subtype, decoder.num_samples, overwrite, header.tags
     )
     with writer:
         for block in decoder.blocks():
             writer.write(block.cpu().numpy())
             if progress:
-                total = None if decoder.num_samples is None else decoder.num_samples / decoder.rate
-                progress(writer.num_written / decoder.rate, total)
-    return FileResult(stream.bytes_read, decoder.rate, header.num_channels, writer.num_written, writer.num_clipped)
+                total = None if decoder.num_samples is None else decoder.num_samples / header_rate
+                progress(writer.num_written / header_rate, total)
+    return FileResult(stream.bytes_read, header_rate, header.num_channels, writer.num_written, writer.num_clipped)
 
 
 def _open_writer(

@@ -6,6 +6,8 @@ from fractions import Fraction
 import torch
 
 from hscodec.codec.constants import MAX_CONCEALED_SECONDS
+from hscodec.codec.pieces import MlpPiece, Piece, SilentPiece
+from hscodec.codec.playback import Playback
 from hscodec.codec.segment_weights import SegmentWeights
 from hscodec.codec.stored_network import StoredNetwork
 from hscodec.codec.symbols import Span, SymbolSource
@@ -13,14 +15,13 @@ from hscodec.coding.layered import LayeredSymbols
 from hscodec.errors import FormatError
 from hscodec.inr.coordinates import first_sample_of_hop
 from hscodec.inr.segments import SegmentedMlp
-from hscodec.rates import scaled_length
 
 _BLOCK_SECONDS = 4
 """Segments are rendered in blocks of about so much sound, at least one at a time."""
 
 
 class MlpDecoder:
-    """Renders a file or a stream of networks with hidden layers at one output rate.
+    """Renders a file or a stream of networks with hidden layers on one regular grid.
 
     It is to them what `codec.decoder.Decoder` is to lapped SIRENs. Segments do not overlap and know nothing of one
     another, so any range is exactly the slice of the whole.
@@ -28,12 +29,12 @@ class MlpDecoder:
     Args:
         source: Symbols of the file's chunks.
         network: What they stand for, on `device`.
-        rate: Output rate (Hz); None keeps the file's.
+        playback: At which times the samples of the output sit; None keeps the file's rate.
         device: Where the networks run.
         keep_going: Render what is lost, gaps and damaged chunks, as silence instead of raising.
 
     Attributes:
-        rate: Output rate (Hz).
+        playback: At which times the samples of the output sit.
         lost: The segments `[start, stop)` that were met and could not be decoded, in order.
 
     Raises:
@@ -45,7 +46,7 @@ class MlpDecoder:
         source: SymbolSource[LayeredSymbols],
         network: StoredNetwork,
         *,
-        rate: int | None = None,
+        playback: Playback | None = None,
         device: torch.device,
         keep_going: bool = False,
     ) -> None:
@@ -54,27 +55,29 @@ class MlpDecoder:
             raise FormatError(
                 f"the file has {header.num_weights} numbers per segment, its network has {network.num_stored}"
             )
-        self.rate = rate or header.sample_rate
+        self.playback = playback or Playback.of(header.sample_rate)
         self.lost: list[tuple[int, int]] = []
         self._source = source
         self._network = network
         self._target = SegmentedMlp(network.mlp)
         self._device = device
         self._keep_going = keep_going
-        self._grid = Fraction(self.rate) * header.hop_seconds
+        self._grid = self.playback.samples_per_second * header.hop_seconds
+        self._block_segments = max(int(_BLOCK_SECONDS / header.hop_seconds), 1)
+        self._last_read: tuple[int, torch.Tensor | None] | None = None
 
     @property
     def num_samples(self) -> int | None:
-        """Length of each channel at the output rate; None as long as a stream has not said it."""
+        """Length of each channel of the output; None as long as a stream has not said it."""
         if self._source.num_samples is None:
             return None
-        return scaled_length(self._source.num_samples, self._source.header.sample_rate, self.rate)
+        return self.playback.num_samples(self._source.num_samples, self._source.header.sample_rate)
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[torch.Tensor]:
         """Yield the samples `[start, stop)` as consecutive blocks, reading only the chunks that they need.
 
         Args:
-            start: First sample at the output rate, at least 0.
+            start: First sample of the output, at least 0.
             stop: One past the last sample; None is the end, and what is beyond the end is left out.
 
         Shape:
@@ -119,7 +122,7 @@ class MlpDecoder:
         """Return the weights of all segments that the samples `[start, stop)` are made of.
 
         Args:
-            start: First sample at the output rate, at least 0.
+            start: First sample of the output, at least 0.
             stop: One past the last sample; None is the end, and what is beyond the end is left out.
 
         Raises:
@@ -143,15 +146,56 @@ class MlpDecoder:
             theta = torch.stack([self._network.theta(channel) for channel in stored])
         return SegmentWeights(first, header.hop_seconds, stored, theta, self._target, header.gain)
 
+    def seams(self, start: int = 0, stop: int | None = None) -> list[int]:
+        """Return samples at which blocks of `[start, stop)` may meet, in order, its two ends included.
+
+        Not for a stream that has not said its length.
+
+        Raises:
+            FormatError: More than `MAX_CONCEALED_SECONDS` are missing.
+        """
+        self._check_missing(start, stop)
+        end, seams = self._clip(stop) or start, [start]
+        index = self._source.find(self._hop_at(start))
+        while (span := self._source.span(index)) is not None:
+            for segment in range(span.first_segment, span.stop_segment, self._block_segments):
+                first = first_sample_of_hop(segment, self._grid)
+                if first >= end:
+                    return [*seams, end]
+                if first > start:
+                    seams.append(first)
+            index += 1
+        return [*seams, end]
+
+    @torch.no_grad()
+    def piece(self, hop: int) -> Piece:
+        """Return the networks of a hop and of some around it; not for a stream.
+
+        Raises:
+            FormatError: They are lost and `keep_going` is not set.
+        """
+        index = self._source.find(hop)
+        span = self._source.span(index)
+        if span is None:
+            raise FormatError("there is nothing to decode")
+        inside = min(max(hop - span.first_segment, 0), span.stop_segment - span.first_segment - 1)
+        start = inside // self._block_segments * self._block_segments
+        num_segments = min(self._block_segments, span.stop_segment - span.first_segment - start)
+        stored = self._stored(index, span)
+        if stored is None:
+            silence = torch.zeros(self._source.header.num_channels, 1, device=self._device)
+            return SilentPiece(span.first_segment, span.stop_segment, silence)
+        theta = tuple(self._network.theta(channel) for channel in stored[:, start : start + num_segments])
+        return MlpPiece(span.first_segment + start, theta, self._target)
+
     def _span_blocks(
         self, index: int, span: Span, position: int, end: int | None
     ) -> Iterator[tuple[int, torch.Tensor]]:
         """Yield (first sample, samples) of consecutive segments of a span, those that reach into [position, end)."""
-        block_segments = max(int(_BLOCK_SECONDS / self._source.header.hop_seconds), 1)
         first = max(span.first_segment, min(self._hop_at(position), span.stop_segment - 1))
         stored = self._stored(index, span)
-        for segment in range(first, span.stop_segment, block_segments):
-            stop_segment = min(segment + block_segments, span.stop_segment)
+        for segment in range(first, span.stop_segment, self._block_segments):
+            stop_segment = min(segment + self._block_segments, span.stop_segment)
             block_start = first_sample_of_hop(segment, self._grid)
             block_stop = first_sample_of_hop(stop_segment, self._grid)
             if end is not None:
@@ -173,7 +217,12 @@ class MlpDecoder:
         return torch.stack(channels)[:, :num_samples].float()
 
     def _stored(self, index: int, span: Span) -> torch.Tensor | None:
-        """Return the numbers [C, S, K] that span `index` stores; None if it is lost."""
+        """Return the numbers [C, S, K] that span `index` stores; None if it is lost. Those read last are kept."""
+        if self._last_read is None or self._last_read[0] != index:
+            self._last_read = index, self._load(index, span)
+        return self._last_read[1]
+
+    def _load(self, index: int, span: Span) -> torch.Tensor | None:
         try:
             symbols = self._source.read(index)
             if symbols.group_lengths != self._network.group_lengths:

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 from numbers import Integral
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,8 @@ from hscodec.codec.decoder import Decoder
 from hscodec.codec.info import FileInfo, file_info
 from hscodec.codec.lost import SecondsRange, heard_in, merged, missing_end
 from hscodec.codec.mlp_decoder import MlpDecoder
+from hscodec.codec.playback import Number, Playback, check_playback
+from hscodec.codec.sampling import TimeSampler
 from hscodec.codec.segment_weights import SegmentWeights
 from hscodec.codec.stored_network import stored_network
 from hscodec.codec.symbols import LayeredReader, LayeredStream, SymbolReader, SymbolStream, open_symbols
@@ -37,7 +40,8 @@ class Reader:
     Args:
         source: A path, or a binary file that can seek, which is left open.
         model: The model that the file names; None finds it.
-        rate: Output rate (Hz); None keeps the rate of what was encoded.
+        rate: Output rate (Hz), 1 to 384 kHz, whole or not; None keeps the rate of what was encoded.
+        speed: How fast the sound is played, 0.25 to 4; pitch and duration change together.
         device: Where the networks run and the samples are returned.
         keep_going: Read damaged and cut files as well: what is lost is silence into which the sound fades, and `lost`
             names it. The sound then ends with the last chunk that is left.
@@ -46,12 +50,13 @@ class Reader:
         FormatError: The source is not a `.hsnd` file, is damaged (without `keep_going`), or its own rate is out of
             range and `rate` is not given.
         ModelError: The model is not installed, or not the one that the file names.
-        HscodecError: The rate is out of range, or there is no such device.
+        HscodecError: The rate or the speed is out of range, or there is no such device.
 
     Attributes:
         header: What the file says about itself.
-        rate: Output rate (Hz).
-        num_samples: Length of each channel at that rate.
+        playback: Rate and speed of the output, exactly.
+        rate: Output rate (Hz), an integer wherever it is whole.
+        num_samples: Length of each channel at that rate and speed.
     """
 
     def __init__(
@@ -59,11 +64,13 @@ class Reader:
         source: str | Path | BinaryIO,
         *,
         model: AnyModel | None = None,
-        rate: int | None = None,
+        rate: Number | None = None,
+        speed: Number = 1,
         device: torch.device | str = "auto",
         keep_going: bool = False,
     ) -> None:
-        check_output_rate(rate)
+        check_playback(rate, speed)
+        device = choose_device(device) if isinstance(device, str) else device
         with contextlib.ExitStack() as stack:
             if isinstance(source, str | Path):
                 self._container = stack.enter_context(open_container(source))
@@ -75,9 +82,13 @@ class Reader:
                 advice = "`hscodec verify` says where, --keep-going decodes the rest"
                 raise FormatError(f"{name} is cut short or damaged; {advice}")
             self._symbols = open_symbols(self._container, model)
-            self._decoder = open_decoder(self._symbols, model, rate=rate, device=device, keep_going=keep_going)
-            self.rate = self._decoder.rate
+            self._decoder = open_decoder(
+                self._symbols, model, rate=rate, speed=speed, device=device, keep_going=keep_going
+            )
+            self.playback: Playback = self._decoder.playback
+            self.rate = self.playback.rate_hz
             self.num_samples: int = self._decoder.num_samples or 0
+            self._sampler = TimeSampler(self._decoder, self.header, self._container.num_samples, device)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> "Reader":
@@ -109,8 +120,8 @@ class Reader:
 
     @property
     def seconds(self) -> float:
-        """Duration (s)."""
-        return self.num_samples / self.rate
+        """Duration of the encoded sound (s); played at another speed it takes `num_samples / rate`."""
+        return self._container.num_samples / self.header.sample_rate
 
     @property
     def lost(self) -> list[SecondsRange]:
@@ -120,7 +131,7 @@ class Reader:
         return list(merged([*ranges, end] if end else ranges))
 
     def read(self, start: int = 0, stop: int | None = None) -> torch.Tensor:
-        """Return the samples `[start, stop)` at the output rate.
+        """Return the samples `[start, stop)` of the output.
 
         Args:
             start: First sample, 0 to `num_samples`.
@@ -136,10 +147,45 @@ class Reader:
         self._check_range(start, stop)
         return self._decoder.read(start, stop)
 
-    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[torch.Tensor]:
-        """Yield what `read` would return as consecutive blocks [C, T] of a few seconds."""
+    def blocks(self, start: int = 0, stop: int | None = None, *, reverse: bool = False) -> Iterator[torch.Tensor]:
+        """Yield what `read` would return as consecutive blocks [C, T] of a few seconds.
+
+        Args:
+            start: First sample, 0 to `num_samples`.
+            stop: One past the last sample; None, or anything beyond the end, is the end.
+            reverse: Play it backwards: the same samples, the last one first.
+
+        Raises:
+            FormatError: As `read`.
+            HscodecError: As `read`.
+        """
         self._check_range(start, stop)
-        return self._decoder.blocks(start, stop)
+        return self._backwards(start, stop) if reverse else self._decoder.blocks(start, stop)
+
+    def sample(self, times: torch.Tensor, *, band_limit_hz: float | None = None) -> torch.Tensor:
+        """Return the sound at arbitrary times, as a differentiable function of them.
+
+        Only the chunks that the times need are read, and the networks used last, some 20 s of them, are kept ready.
+        What it costs grows with the number of times, and with that of the different stretches of 5 s in which they
+        lie; memory takes some 40 bytes for each time (`benchmarks/sampling.py`). At the times of a regular grid the
+        result is that of `read`, but for rounding.
+
+        Args:
+            times: Seconds of the encoded sound, in any order, on any device. `rate` and `speed` play no role. Outside
+                the sound, and where a time is not a number, the result is 0. Take double precision: in single
+                precision a minute into a sound times are 4 microseconds apart.
+            band_limit_hz: Highest frequency that is rendered, which keeps sparse times from aliasing; None renders all
+                that there is. Networks with hidden layers know no such limit.
+
+        Shape:
+            times: [N]
+            returns: [C, N] float32, on the reader's device; gradients reach `times` once, not twice
+
+        Raises:
+            FormatError: Something needed is damaged and `keep_going` is not set.
+            HscodecError: The times are no vector of floats, or there can be no such band limit.
+        """
+        return self._sampler.sample(times, band_limit_hz=band_limit_hz)
 
     def weights(self, start: int = 0, stop: int | None = None) -> SegmentWeights:
         """Return the weights of all target networks that sound in the samples `[start, stop)`, on the reader's device.
@@ -158,8 +204,11 @@ class Reader:
         return self._decoder.weights(start, stop)
 
     def sample_at(self, seconds: Fraction | float) -> int:
-        """Return the first sample at that time or later; sample n sits at (n + 1/2) / rate."""
-        return max(first_sample(Fraction(seconds), self.rate), 0)
+        """Return the first sample at that time of the encoded sound or later.
+
+        Sample n sits at speed * (n + 1/2) / rate.
+        """
+        return max(first_sample(Fraction(seconds), self.playback.samples_per_second), 0)
 
     def symbols(self, index: int) -> ChunkSymbols | LayeredSymbols:
         """Return the integers of chunk `index`, weight symbols [C, S, K] with precision latent or scales beside them.
@@ -170,6 +219,11 @@ class Reader:
         """
         spans = [place for place, span in enumerate(self._symbols.spans) if span.chunk is not None]
         return self._symbols.read(spans[index])
+
+    def _backwards(self, start: int, stop: int | None) -> Iterator[torch.Tensor]:
+        for block_start, block_stop in reversed(list(pairwise(self._decoder.seams(start, stop)))):
+            if block_start < block_stop:
+                yield self._decoder.read(block_start, block_stop).flip(1)
 
     def _check_range(self, start: int, stop: int | None) -> None:
         if not isinstance(start, Integral) or not isinstance(stop, Integral | None):
@@ -184,7 +238,8 @@ def open_decoder(
     source: SymbolReader | SymbolStream | LayeredReader | LayeredStream,
     model: AnyModel | None = None,
     *,
-    rate: int | None,
+    rate: Number | None = None,
+    speed: Number = 1,
     device: torch.device | str,
     keep_going: bool = False,
 ) -> Decoder | MlpDecoder:
@@ -193,24 +248,15 @@ def open_decoder(
     Raises:
         FormatError: It cannot, and no other was chosen; or the file does not fit its model.
         ModelError: The model is not installed, or not the one that the file names.
+        HscodecError: The rate or the speed is out of range, or there is no such device.
     """
     own = source.header.sample_rate
     if rate is None and not MIN_OUTPUT_RATE_HZ <= own <= MAX_OUTPUT_RATE_HZ:
         raise FormatError(f"its rate of {own} Hz is not supported; choose an output rate")
+    playback = Playback.of(own, rate=rate, speed=speed)
     if isinstance(device, str):
         device = choose_device(device)
     if isinstance(source, LayeredReader | LayeredStream):
         network = stored_network(source.header, model, device)
-        return MlpDecoder(source, network, rate=rate, device=device, keep_going=keep_going)
-    return Decoder(source, source.model, rate=rate, device=device, keep_going=keep_going)
-
-
-def check_output_rate(rate: int | None) -> None:
-    """Refuse an output rate out of range.
-
-    Raises:
-        HscodecError: It is.
-    """
-    if rate is not None and not MIN_OUTPUT_RATE_HZ <= rate <= MAX_OUTPUT_RATE_HZ:
-        limits = f"{MIN_OUTPUT_RATE_HZ} and {MAX_OUTPUT_RATE_HZ} Hz"
-        raise HscodecError(f"the output rate must be between {limits}, not {rate}")
+        return MlpDecoder(source, network, playback=playback, device=device, keep_going=keep_going)
+    return Decoder(source, source.model, playback=playback, device=device, keep_going=keep_going)

@@ -40,7 +40,7 @@ class StoredNetwork:
         """Return the weights of target networks from stored numbers: [S, K of the file] to [S, K of the network]."""
         if self.model is None:
             return stored
-        instance = self.model.last(stored) if self.storage is Storage.BOTTLENECK else stored
+        instance = self.model.generate(stored) if self.storage is Storage.BOTTLENECK else stored
         return self.model.theta(instance)
 
 

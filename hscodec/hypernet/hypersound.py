@@ -3,6 +3,8 @@
     samples [B, T] --causal convolutions--> latent [B, D, T / 320] --dense layers--> bottleneck [B, N]
         --affine--> instance weights [B, K_i] --weight modes--> theta [B, K] --target network--> estimate [B, T]
 
+The affine map is a dense layer and a fixed unit for each weight.
+
 The convolutions are those of SoundStream's encoder (Zeghidour et al. 2021, section III-A) and run over any length; the
 dense layers are for segments of one length.
 """
@@ -18,7 +20,7 @@ from torch.nn import functional
 
 from hscodec.errors import ConfigError
 from hscodec.inr.mlp import Mlp, MlpConfig, layer_shapes
-from hscodec.inr.weight_modes import InstanceWeights, WeightMode, weight_mode
+from hscodec.inr.weight_modes import InstanceWeights, WeightMode, WeightStart, weight_mode
 from hscodec.rates import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
 
 _DILATIONS = (1, 3, 9)
@@ -153,14 +155,16 @@ class HyperSound(nn.Module):
 
     Args:
         config: Sizes.
+        start: How the weights that it generates start.
     """
 
-    def __init__(self, config: HyperSoundConfig) -> None:
+    def __init__(self, config: HyperSoundConfig, *, start: WeightStart = WeightStart.COMMON) -> None:
         super().__init__()
         self.config = config
         self.encoder = conv_encoder(config)
         self.dense = dense_layers((config.latent_channels * config.latent_frames, *config.dense))
-        self.weights = InstanceWeights(layer_shapes(config.target), config.layer_modes, config=config.target)
+        shapes = layer_shapes(config.target)
+        self.weights = InstanceWeights(shapes, config.layer_modes, config=config.target, start=start)
         self.last = nn.Linear(config.dense[-1], self.weights.num_instance_weights)
         self.mlp = Mlp(config.target)
         self._initialize_last()
@@ -188,10 +192,13 @@ class HyperSound(nn.Module):
 
     def instance_weights(self, samples: torch.Tensor) -> torch.Tensor:
         """Return the weights that are stored: [B, T] to [B, K_i]."""
-        hidden = self.bottleneck(samples)
+        return self.generate(self.bottleneck(samples))
+
+    def generate(self, bottleneck: torch.Tensor) -> torch.Tensor:
+        """Return the instance weights that a bottleneck stands for: [B, N] to [B, K_i]."""
         # What comes out are weights themselves: half precision would be a quantiser of its own.
-        with torch.autocast(hidden.device.type, enabled=False):
-            return self.last(hidden.to(self.last.weight.dtype))
+        with torch.autocast(bottleneck.device.type, enabled=False):
+            return self.weights.from_units(self.last(bottleneck.to(self.last.weight.dtype)))
 
     def theta(self, instance: torch.Tensor) -> torch.Tensor:
         """Join stored and shared weights to those of target networks: [B, K_i] to [B, K]."""
@@ -213,18 +220,19 @@ class HyperSound(nn.Module):
 
     @torch.no_grad()
     def _initialize_last(self) -> None:
-        """Scale the last layer so that what it generates starts as directly initialised weights do.
+        """Let what the last layer generates start as directly initialised weights do.
 
         Hyperfan initialisation (Chang et al. 2020, "Principled weight initialization for hypernetworks"): a weight that
         is to have variance v, as a sum of N inputs h, needs rows of variance v / sum E[h^2]. The second moment is
-        measured, on white noise. The bias is the mean, which is 0 but for factors.
+        measured, on white noise. What all segments have in common is the bias.
         """
-        if self.last.weight.is_meta:  # weights come from a file
+        if self.last.weight.is_meta or self.weights.start == WeightStart.PLAIN:  # or: weights come from a file
             return
+        common, deviation = self.weights.initial_units()
         noise = torch.randn(_NOISE_ITEMS, self.config.segment_samples, generator=torch.Generator().manual_seed(0))
         power = self.bottleneck(_SPEECH_RMS * noise).square().sum(-1).mean()
-        self.last.weight.normal_().mul_(self.weights.initial_std()[:, None] / power.sqrt())
-        self.last.bias.copy_(self.weights.initial_mean())
+        self.last.weight.normal_().mul_(deviation[:, None] / power.sqrt())
+        self.last.bias.copy_(common)
 
 
 def conv_encoder(config: HyperSoundConfig) -> nn.Sequential:

@@ -18,6 +18,7 @@ import torch
 
 from hscodec.inr.coordinates import first_sample_of_hop
 
+_BLOCK_SAMPLES = 1 << 20  # a regular grid is rendered in blocks of about so many samples, some 5 s at 192 kHz
 _BLOCK_TIMES = 4096  # bounds the [T, K] matrix of sines in `sample` to some 30 MB
 
 
@@ -78,9 +79,15 @@ class LappedSiren:
             stop_hop = first_segment + max(theta.shape[-2] - 1, 0)
             num_samples = first_sample_of_hop(stop_hop, grid) - first_sample_of_hop(first_segment, grid)
             return theta.new_zeros(*theta.shape[:-2], num_samples)
-        if grid.denominator == 1:
-            return _synthesize_whole(theta, int(grid))
-        return _synthesize_fractional(theta, grid, first_segment)
+        num_hops, step = theta.shape[-2] - 1, max(int(_BLOCK_SAMPLES / grid), 1)
+        parts = []
+        for start in range(0, num_hops, step):
+            part = theta[..., start : start + step + 1, :]
+            if grid.denominator == 1:
+                parts.append(_synthesize_whole(part, int(grid)))
+            else:
+                parts.append(_synthesize_fractional(part, grid, first_segment + start))
+        return torch.cat(parts, -1) if len(parts) > 1 else parts[0]
 
     def sample(self, theta: torch.Tensor, times: torch.Tensor, band_limit: float | None = None) -> torch.Tensor:
         """Sample at arbitrary times, evaluating the sines directly; memory stays bounded however many times there are.
@@ -210,7 +217,7 @@ def _chirps(
             return torch.exp(0.5j * torch.pi * spacing * index**2)
 
         weight, sample = (torch.arange(count, dtype=torch.float64) for count in (num_weights, num_samples))
-        size = _fast_length(num_weights + num_samples - 1)
+        size = fast_length(num_weights + num_samples - 1)
         kernel = torch.zeros(size, dtype=torch.complex128)
         kernel[:num_samples] = chirp(sample).conj()
         kernel[size - num_weights + 1 :] = chirp(weight[1:].flip(0)).conj()
@@ -219,7 +226,7 @@ def _chirps(
         return _on(like, chirp(weight)), _on(like, sample_factor), _on(like, torch.fft.fft(kernel))
 
 
-def _fast_length(minimum: int) -> int:
+def fast_length(minimum: int) -> int:
     """Return a length of at least `minimum` that has no prime factors but 2, 3 and 5."""
     return min(factor << max(-(-minimum // factor) - 1, 0).bit_length() for factor in (1, 3, 5, 9, 15))
 

@@ -20,12 +20,22 @@ import torch
 from torch import nn
 
 from hscodec.errors import ConfigError
-from hscodec.inr.mlp import LayerShape, MlpConfig, initial_std, initial_weights, layer_shapes, spread_over_weights
+from hscodec.inr.mlp import (
+    LayerShape,
+    MlpConfig,
+    MlpKind,
+    initial_std,
+    initial_weights,
+    layer_shapes,
+    spread_over_weights,
+)
 
-MULTIPLICATIVE_STD = 0.1
-"""How far instance factors are spread around 1 at first: segments begin as variations of the shared network."""
-ADDITIVE_SHARE = 0.5
-"""Part of the initial variance that shared terms have; instance terms have the rest."""
+COMMON_DEVIATION = 0.1
+"""How far networks that start in common deviate from one another, relative to how far random networks would."""
+FACTOR_STD = 0.1
+"""How far factors deviate from 1 at first: segments begin as variations of the shared network."""
+HYPERFAN_SHARE = 0.5
+"""Part of the variance that the shared terms of an additive layer have where segments start apart."""
 
 
 class WeightMode(str, Enum):  # StrEnum needs Python 3.11
@@ -35,6 +45,22 @@ class WeightMode(str, Enum):  # StrEnum needs Python 3.11
     SHARED = "shared"
     ADDITIVE = "additive"
     MULTIPLICATIVE = "multiplicative"
+
+
+class WeightStart(str, Enum):
+    """How the target networks of segments are spread before training; each by itself is random in all cases.
+
+    Hyperfan: each segment is given another random network, so what a hidden layer computes differs from segment to
+    segment, and cannot be read by a last layer that is still to be learned. In common: the hidden layers of all
+    segments are variations of one random network, and the first thing to learn, the last layer, is a linear problem.
+
+    Both give each weight the variance of direct initialisation, over many models. Plain does not: the last layer of the
+    hypernetwork starts as any dense layer does.
+    """
+
+    COMMON = "common"
+    HYPERFAN = "hyperfan"
+    PLAIN = "plain"
 
 
 def weight_mode(name: str) -> WeightMode:
@@ -53,32 +79,48 @@ def weight_mode(name: str) -> WeightMode:
 class InstanceWeights(nn.Module):
     """Joins instance weights and the shared weights that it holds into the weights of target networks.
 
-    Instance weights lie in the order of theta; shared layers have none.
+    Instance weights lie in the order of theta; shared layers have none. A hypernetwork gives them in units: a step of
+    an optimiser that moves each by as much then moves no layer much further than another.
 
     Args:
         shapes: Layers of the target network.
         modes: Mode of each layer.
         config: Target network whose initial weights the shared ones start as; its layers are `shapes`.
+        start: How instance weights will start, on which depends what is left to shared terms.
 
     Raises:
         ConfigError: There is not one known mode for each layer, or the shapes are not those of `config`.
     """
 
-    def __init__(self, shapes: Sequence[LayerShape], modes: Sequence[str], *, config: MlpConfig) -> None:
+    _units: torch.Tensor
+    _origin: torch.Tensor
+
+    def __init__(
+        self,
+        shapes: Sequence[LayerShape],
+        modes: Sequence[str],
+        *,
+        config: MlpConfig,
+        start: WeightStart = WeightStart.COMMON,
+    ) -> None:
         super().__init__()
-        self.shapes, self.config = tuple(shapes), config
+        self.shapes, self.config, self.start = tuple(shapes), config, start
         self.modes = tuple(weight_mode(mode) for mode in modes)
         if self.shapes != layer_shapes(config):
             raise ConfigError(f"the layers of this target network are {layer_shapes(config)}, not {self.shapes}")
         if len(self.modes) != len(self.shapes):
             raise ConfigError(f"a target network of {len(self.shapes)} layers needs as many modes, not {len(modes)}")
-        start = initial_weights(config, 1)[0].split([shape.num_weights for shape in self.shapes])
         # Named after the layer, since a standard layer has nothing here.
         self.shared = nn.ParameterDict()
-        for index, (mode, weights) in enumerate(zip(self.modes, start, strict=True)):
+        for index, (mode, weights) in enumerate(zip(self.modes, self._random_layers(), strict=True)):
             if mode != WeightMode.STANDARD:
-                scale = math.sqrt(ADDITIVE_SHARE) if mode == WeightMode.ADDITIVE else 1
+                scale = self._common_scales(index) if mode == WeightMode.ADDITIVE else 1
                 self.shared[str(index)] = nn.Parameter(scale * weights)
+        # On a real device even where networks are built without memory, since no file brings what is not saved.
+        with torch.device("cpu"):
+            self.register_buffer("_units", self._spread([self._unit(index) for index in self._kept]), persistent=False)
+            origin = [float(self.modes[index] == WeightMode.MULTIPLICATIVE) for index in self._kept]
+            self.register_buffer("_origin", self._spread([(value, value) for value in origin]), persistent=False)
 
     @property
     def num_instance_weights(self) -> int:
@@ -105,21 +147,70 @@ class InstanceWeights(nn.Module):
                 layers.append(self.shared[str(index)] * part)
         return torch.cat(layers, -1)
 
-    def initial_mean(self) -> torch.Tensor:
-        """Return the means [K_i] around which instance weights should start: 1 for factors, otherwise 0."""
-        means = [float(mode == WeightMode.MULTIPLICATIVE) for mode in self.modes]
-        return self._spread([(mean, mean) for mean in means])
+    def from_units(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Return instance weights of numbers of order 1: [S, K_i] to [S, K_i]; zeros stand for no change.
 
-    def initial_std(self) -> torch.Tensor:
-        """Return the standard deviations [K_i] with which theta varies as in networks trained directly."""
-        values = []
-        for mode, (weight_std, bias_std) in zip(self.modes, initial_std(self.config), strict=True):
-            if mode == WeightMode.MULTIPLICATIVE:
-                values.append((MULTIPLICATIVE_STD, MULTIPLICATIVE_STD))
-            else:
-                scale = math.sqrt(1 - ADDITIVE_SHARE) if mode == WeightMode.ADDITIVE else 1
-                values.append((scale * weight_std, scale * bias_std))
-        return self._spread(values)
+        A unit is what random weights deviate by, of a factor the factor itself, and in the first layer of a SIREN one
+        radian of phase.
+        """
+        return self._origin + self._units * numbers
+
+    def initial_units(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return how the numbers that `from_units` takes should start.
+
+        Shape:
+            returns: [K_i] each: what all segments have in common, drawn anew, and the standard deviation around it
+        """
+        common, deviations = [torch.empty(0)], [torch.empty(0)]
+        for index, weights in enumerate(self._random_layers()):
+            mode, shape = self.modes[index], self.shapes[index]
+            if mode == WeightMode.SHARED:
+                continue
+            unit = spread_over_weights((shape,), [self._unit(index)])
+            scale = self._common_scales(index) if mode == WeightMode.STANDARD else torch.zeros(())
+            common.append(scale * weights / unit)
+            deviations.append(spread_over_weights((shape,), [self._deviation(index)]) / unit)
+        return torch.cat(common), torch.cat(deviations)
+
+    @property
+    def _kept(self) -> list[int]:
+        """Layers that have instance weights."""
+        return [index for index, mode in enumerate(self.modes) if mode != WeightMode.SHARED]
+
+    def _random_layers(self) -> tuple[torch.Tensor, ...]:
+        """Return the weights of each layer of a network that starts by itself."""
+        return initial_weights(self.config, 1)[0].split([shape.num_weights for shape in self.shapes])
+
+    def _unit(self, index: int) -> tuple[float, float]:
+        """Return the units of matrix and bias of a layer."""
+        stds = initial_std(self.config)[index]
+        is_factor = self.modes[index] == WeightMode.MULTIPLICATIVE
+        if index == 0 and self.config.kind == MlpKind.SIREN:
+            # What omega_0 makes of an error is a phase, of hundreds of radians where it is a small part of the weight.
+            omega_0 = self.config.omega_0
+            return (1 / omega_0 / stds[0], 1 / omega_0 / stds[1]) if is_factor else (1 / omega_0, 1 / omega_0)
+        return (1.0, 1.0) if is_factor else stds
+
+    def _deviation(self, index: int) -> tuple[float, float]:
+        """Return how far instance weights of a layer start from what they have in common: standard deviations."""
+        units = self._unit(index)
+        if self.modes[index] == WeightMode.MULTIPLICATIVE:
+            return FACTOR_STD * min(1.0, units[0]), FACTOR_STD * min(1.0, units[1])
+        stds = initial_std(self.config)[index]
+        if self.start == WeightStart.COMMON and index < len(self.shapes) - 1:
+            return COMMON_DEVIATION * min(stds[0], units[0]), COMMON_DEVIATION * min(stds[1], units[1])
+        scale = math.sqrt(1 - HYPERFAN_SHARE) if self.modes[index] == WeightMode.ADDITIVE else 1.0
+        return scale * stds[0], scale * stds[1]
+
+    def _common_scales(self, index: int) -> torch.Tensor:
+        """Return what random weights of a layer are multiplied by: [K of the layer].
+
+        With the deviations they then have the variance of direct initialisation.
+        """
+        stds = initial_std(self.config)[index]
+        pairs = zip(self._deviation(index), stds, strict=True)
+        scales = [math.sqrt(max(1 - (deviation / std) ** 2, 0)) for deviation, std in pairs]
+        return spread_over_weights((self.shapes[index],), [(scales[0], scales[1])])
 
     def _instance_sizes(self) -> list[int]:
         """Return the instance weights of each layer."""
@@ -130,5 +221,4 @@ class InstanceWeights(nn.Module):
 
     def _spread(self, values: list[tuple[float, float]]) -> torch.Tensor:
         """Lay out one value for matrix and one for bias of each layer as instance weights are."""
-        kept = [index for index, mode in enumerate(self.modes) if mode != WeightMode.SHARED]
-        return spread_over_weights(tuple(self.shapes[index] for index in kept), [values[index] for index in kept])
+        return spread_over_weights(tuple(self.shapes[index] for index in self._kept), values)

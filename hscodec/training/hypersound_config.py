@@ -11,13 +11,24 @@ from hscodec.training.run_config import AdamWConfig, CropConfig, RunConfig
 
 @dataclass(frozen=True)
 class HyperSoundDataConfig(CropConfig):
-    """Where training audio comes from: speech, one segment a crop."""
+    """Where training audio comes from: speech.
+
+    Attributes:
+        crop_segments: Consecutive segments of a crop. The loss compares crops, so short segments can have FFTs that are
+            longer than they are, and learn to join without a seam.
+    """
 
     batch_size: int = 16
+    crop_segments: int = 1
     speech: float = 1.0
     music: float = 0.0
     effects: float = 0.0
     max_attenuation_db: float = 10.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.crop_segments < 1:
+            raise ConfigError("data.crop_segments must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -102,6 +113,7 @@ class HyperSoundTrainingConfig(RunConfig):
     Attributes:
         family: What is trained.
         hypernetwork: Shapes of the hypernetwork and, in it, of the target network.
+        start: How target networks are spread at first, see `inr.weight_modes.WeightStart`.
         data: Where audio comes from.
         augment: Variations of crops.
         loss: Weights of the loss terms.
@@ -112,6 +124,7 @@ class HyperSoundTrainingConfig(RunConfig):
     hypernetwork: HyperSoundConfig = field(
         default_factory=lambda: HyperSoundConfig(target=MlpConfig(), modes=("standard",))
     )
+    start: Literal["common", "hyperfan", "plain"] = "common"
     data: HyperSoundDataConfig = field(default_factory=HyperSoundDataConfig)
     augment: HyperSoundAugmentConfig = field(default_factory=HyperSoundAugmentConfig)
     loss: HyperSoundLossConfig = field(default_factory=HyperSoundLossConfig)
@@ -119,7 +132,12 @@ class HyperSoundTrainingConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if max(self.loss.fft_samples) > self.hypernetwork.segment_samples:
-            raise ConfigError("loss.fft_samples must not be longer than hypernetwork.segment_samples")
+        if max(self.loss.fft_samples) > self.crop_samples:
+            raise ConfigError("loss.fft_samples must not be longer than a crop")
         if self.augment.phase_high_hz >= self.hypernetwork.sample_rate / 2:
             raise ConfigError("augment.phase_high_hz must be less than half the sample rate")
+
+    @property
+    def crop_samples(self) -> int:
+        """Samples of a crop at the hypernetwork's sample rate."""
+        return self.data.crop_segments * self.hypernetwork.segment_samples

@@ -1,6 +1,6 @@
-"""Crops for the HyperSound family: one segment long, at its sample rate, varied as in the paper.
+"""Crops for the HyperSound family: one or several segments long, at its sample rate, varied as in the paper.
 
-Crops are drawn at the corpus' rate and longer than a segment, resampled, their phase is changed, and they are cut to
+Crops are drawn at the corpus' rate and longer than needed, resampled, their phase is changed, and they are cut to
 length: what resampling and filtering do to ends is cut off.
 """
 
@@ -127,7 +127,7 @@ def segment_sampler(config: HyperSoundTrainingConfig, *, seed: int) -> SegmentSa
     crops = CropSampler(
         load_shards(Path(data.corpus)),
         batch_size=data.batch_size,
-        crop_samples=source_samples(shape.segment_samples, shape.sample_rate),
+        crop_samples=source_samples(config.crop_samples, shape.sample_rate),
         kind_weights=data.kind_weights,
         source_weights=data.source_weights,
         max_attenuation_db=data.max_attenuation_db,
@@ -136,7 +136,7 @@ def segment_sampler(config: HyperSoundTrainingConfig, *, seed: int) -> SegmentSa
     return SegmentSampler(
         crops,
         sample_rate=shape.sample_rate,
-        segment_samples=shape.segment_samples,
+        segment_samples=config.crop_samples,
         augment=config.augment,
         seed=seed,
     )

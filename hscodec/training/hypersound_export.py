@@ -8,9 +8,9 @@ from hscodec.hypernet.hypersound import HyperSound
 from hscodec.registry import HYPERSOUND_FAMILY, NETWORK_PREFIX
 from hscodec.training.model_file import as_array, pack_model
 
-_SINGLE_PRECISION = ("mlp.", "weights.")
-"""What belongs to the target networks themselves. It is little, and the first sine of a SIREN multiplies an error of a
-shared weight, or of a frequency, by some thousand radians."""
+_SINGLE_PRECISION = ("mlp.", "weights.", "last.bias")
+"""What belongs to the target networks themselves, or to all of them alike. It is little, and the first sine of a SIREN
+multiplies an error of a shared weight, or of a frequency, by some thousand radians."""
 
 
 def hypersound_bytes(network: HyperSound, *, metadata: dict[str, str] | None = None) -> bytes:

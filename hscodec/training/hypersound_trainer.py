@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from hscodec.hypernet.hypersound import HyperSound
+from hscodec.inr.weight_modes import WeightStart
 from hscodec.training.hypersound_config import HyperSoundTrainingConfig
 from hscodec.training.hypersound_data import segment_sampler
 from hscodec.training.hypersound_loss import HyperSoundLoss
@@ -31,7 +32,7 @@ class HyperSoundTrainer(TrainingLoop[HyperSoundTrainingConfig, HyperSound, np.nd
         self.coordinates = segment_grid(shape.segment_samples).to(device)
 
     def _make_network(self) -> HyperSound:
-        return HyperSound(self.config.hypernetwork)
+        return HyperSound(self.config.hypernetwork, start=WeightStart(self.config.start))
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         """Let all weights decay but the target network's frequencies: none is better for being lower."""
@@ -56,10 +57,11 @@ class HyperSoundTrainer(TrainingLoop[HyperSoundTrainingConfig, HyperSound, np.nd
         )
 
     def _outcome(self, batch: np.ndarray) -> Outcome:
-        # All of the grid, since the spectral loss compares whole segments. In single precision throughout: a target
+        # All of the grid, since the spectral loss compares whole crops. In single precision throughout: a target
         # network's phases run to thousands of radians.
         samples = torch.from_numpy(batch).to(self.device)
-        estimate = self.network(samples, self.coordinates)
+        segments = samples.reshape(-1, self.config.hypernetwork.segment_samples)
+        estimate = self.network(segments, self.coordinates).reshape(samples.shape)
         loss, terms = self.loss(samples, estimate, self.fraction)
         return Outcome(loss, {**terms, "snr_db": _mean_snr_db(samples, estimate.detach())})
 

@@ -47,6 +47,74 @@ def test_any_rate_has_the_same_duration(decode, hsnd_path, tmp_path, rate):
     assert (about.samplerate, about.frames) == (rate, rate)
 
 
+@pytest.mark.parametrize(("rate", "header_rate"), [("44100/1.001", 44_056), ("22050.5", 22_050), ("48000.0", 48_000)])
+def test_a_rate_that_is_not_whole_is_told_where_the_header_cannot_say_it(
+    decode, hsnd_path, tmp_path, rate, header_rate
+):
+    path = tmp_path / "other.wav"
+    result = decode("--rate", rate, hsnd_path, path)
+    assert result.exit_code == 0, result.output
+    about = soundfile.info(path)
+    exact = Fraction(Fraction(rate.split("/")[0]), Fraction(rate.partition("/")[2] or 1))
+    assert (about.samplerate, about.frames) == (header_rate, int(exact + Fraction(1, 2)))
+    notes = [line for line in result.stderr.splitlines() if "note" in line]
+    expected = [f"hscodec: note: the rate is {float(exact):.6f} Hz, the header says {header_rate} Hz"]
+    assert notes == (expected if exact.denominator > 1 else [])
+    assert decode("-q", "-f", "--rate", rate, hsnd_path, path).stderr == ""
+
+
+@pytest.mark.parametrize(("speed", "num_samples"), [("0.25", 64_000), ("4", 4_000), ("3/2", 10_667), ("1.0", 16_000)])
+@pytest.mark.parametrize("through_pipe", [False, True])
+def test_speed_changes_duration_and_pitch(decode, hsnd_path, tmp_path, speed, num_samples, through_pipe):
+    path = tmp_path / "other.wav"
+    stdin = hsnd_path.read_bytes() if through_pipe else None
+    result = decode("--speed", speed, "-" if through_pipe else hsnd_path, path, stdin=stdin)
+    assert result.exit_code == 0, result.output
+    assert f"16000 Hz, 1 channel, {num_samples / 16_000:.2f} s of sound in " in result.stderr
+    samples, rate = soundfile.read(path)
+    assert (len(samples), rate) == (num_samples, 16_000)
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(num_samples)))
+    assert spectrum.argmax() * 16_000 / num_samples == pytest.approx(440 * Fraction(speed), abs=8)
+
+
+@pytest.mark.parametrize("through_pipe", [False, True])
+def test_reverse_is_the_range_backwards(decode, hsnd_path, tmp_path, through_pipe):
+    decode("-q", hsnd_path)
+    path = tmp_path / "other.wav"
+    source, stdin = ("-", hsnd_path.read_bytes()) if through_pipe else (hsnd_path, None)
+    result = decode("--reverse", "--start", "0.25", "--stop", "0.75", source, path, stdin=stdin)
+    assert result.exit_code == 0, result.output
+    np.testing.assert_array_equal(samples_of(path), samples_of(hsnd_path.with_suffix(".wav"))[4000:12_000][::-1])
+    result = decode("--reverse", source, "-", stdin=stdin)
+    assert result.exit_code == 0, result.output
+    samples, _ = soundfile.read(io.BytesIO(result.stdout_bytes), dtype="int16")
+    np.testing.assert_array_equal(samples, samples_of(hsnd_path.with_suffix(".wav"))[::-1])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--rate", "999"),
+        ("--rate", "384000.001"),
+        ("--rate", "48000/0"),
+        ("--rate", "48k"),
+        ("--rate", "nan"),
+        ("--rate", "1e4"),
+        ("--rate", "1/2/3"),
+        ("--speed", "0"),
+        ("--speed", "0.2499"),
+        ("--speed", "4.01"),
+        ("--speed", "-1"),
+        ("--speed", ""),
+    ],
+)
+def test_numbers_out_of_range_are_wrong_usage(run, hsnd_path, options):
+    result = run("decode", *options, hsnd_path)
+    assert result.exit_code == 2
+    limits = "1000 to 384000" if options[0] == "--rate" else "0.25 to 4"
+    assert f"is not a number from {limits}" in result.stderr
+
+
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "float"])
 def test_subtypes(decode, hsnd_path, tmp_path, subtype):
     path = tmp_path / "other.wav"

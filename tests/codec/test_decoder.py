@@ -8,6 +8,7 @@ import torch
 
 from hscodec.codec import Decoder
 from hscodec.codec.constants import SLICE_SEGMENTS
+from hscodec.codec.playback import Playback
 from hscodec.codec.symbols import SymbolReader
 from hscodec.container import ContainerReader, ContainerWriter, FileHeader
 from hscodec.errors import FormatError, ModelError
@@ -23,25 +24,39 @@ def source(long_file, tiny_model):
         yield SymbolReader(ContainerReader(file), tiny_model)
 
 
-def open_at(path, model, **options):
-    return Decoder(SymbolReader(ContainerReader(io.BytesIO(path.read_bytes())), model), model, device=CPU, **options)
+def open_at(path, model, *, rate=None, speed=1):
+    source = SymbolReader(ContainerReader(io.BytesIO(path.read_bytes())), model)
+    return Decoder(source, model, playback=Playback.of(8000, rate=rate, speed=speed), device=CPU)
 
 
-@pytest.mark.parametrize("rate", [None, 8000, 16_000, 11_025, 12_345])
-def test_any_range_is_the_slice_of_the_whole(long_file, tiny_model, rate):
-    decoder = open_at(long_file, tiny_model, rate=rate)
+@pytest.mark.parametrize(
+    ("rate", "speed"),
+    [
+        (None, 1),
+        (8000, 1),
+        (16_000, 1),
+        (11_025, 1),
+        (12_345, 1),
+        (Fraction(48_000_000, 1001), 3),
+        (1000, 4),
+        (None, Fraction(5, 7)),
+    ],
+)
+def test_any_range_is_the_slice_of_the_whole(long_file, tiny_model, rate, speed):
+    decoder = open_at(long_file, tiny_model, rate=rate, speed=speed)
     whole = decoder.read()
     assert whole.dtype == torch.float32
     assert whole.shape == (2, decoder.num_samples)
-    assert decoder.num_samples == scaled_length(114_321, 8000, decoder.rate)
+    grid_rate = Fraction(rate or 8000) / speed
+    assert decoder.num_samples == scaled_length(114_321, 8000, grid_rate)
     random = np.random.default_rng(0)
     edges = [0, 1, decoder.num_samples - 1, decoder.num_samples, decoder.num_samples + 5]
     seams = (249, 250, 499, 500, 714, 715)
-    edges += [round(seam * 0.02 * decoder.rate) + near for seam in seams for near in (-1, 0, 1)]
+    edges += [round(seam * 0.02 * grid_rate) + near for seam in seams for near in (-1, 0, 1)]
     edges += random.integers(0, decoder.num_samples, 12).tolist()
     for _ in range(24):
         start, stop = sorted(random.choice(edges, 2).tolist())
-        fresh = open_at(long_file, tiny_model, rate=rate)  # decoding starts here
+        fresh = open_at(long_file, tiny_model, rate=rate, speed=speed)  # decoding starts here
         assert torch.equal(fresh.read(start, stop), whole[:, start:stop]), (start, stop)
         assert torch.equal(decoder.read(start, stop), whole[:, start:stop]), (start, stop)
 

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 from fractions import Fraction
+from statistics import mean
 
 import pytest
 import torch
@@ -12,10 +13,11 @@ from hscodec.config import from_mapping
 from hscodec.errors import ConfigError
 from hscodec.hypernet.hypersound import CausalConv, HyperSound, HyperSoundConfig, conv_encoder
 from hscodec.inr.mlp import Mlp, MlpConfig, MlpKind, initial_weights, num_mlp_weights
-from hscodec.inr.weight_modes import WeightMode
+from hscodec.inr.weight_modes import WeightMode, WeightStart
 
 KINDS = [kind.value for kind in MlpKind]
 MODES = [mode.value for mode in WeightMode]
+SPREAD_STARTS = (WeightStart.COMMON, WeightStart.HYPERFAN)
 SHARED_START = ("shared", "shared", "standard")
 
 
@@ -26,9 +28,9 @@ def small_config(kind="fmlp", modes=("standard",), **changes):
     return HyperSoundConfig(target=target, modes=modes, **{**sizes, **changes})
 
 
-def small(*args, seed=0, **changes):
+def small(*args, seed=0, start=WeightStart.COMMON, **changes):
     torch.manual_seed(seed)
-    return HyperSound(small_config(*args, **changes))
+    return HyperSound(small_config(*args, **changes), start=start)
 
 
 def noise(*shape, seed=1, rms=0.1):
@@ -103,7 +105,9 @@ def test_the_parts_make_the_whole():
     hidden = network.bottleneck(samples)
     assert hidden.shape == (3, 20)
     instance = network.instance_weights(samples)
-    torch.testing.assert_close(instance, hidden @ network.last.weight.T + network.last.bias)
+    numbers = hidden @ network.last.weight.T + network.last.bias
+    torch.testing.assert_close(instance, network.weights.from_units(numbers))
+    torch.testing.assert_close(instance, network.generate(hidden))
     assert instance.shape == (3, 17 * 16 + 17)
     theta = network.theta(instance)
     assert theta.shape == (3, num_mlp_weights(network.config.target))
@@ -146,33 +150,60 @@ def test_gradients_reach_learned_frequencies(kind):
     assert frequencies.grad is not None and frequencies.grad.all()
 
 
+@pytest.mark.parametrize("start", SPREAD_STARTS)
 @pytest.mark.parametrize("modes", [("standard",), SHARED_START, ("additive",), ("multiplicative",)])
-def test_generated_weights_start_with_the_stated_mean_and_deviation(modes):
+def test_generated_weights_start_with_the_stated_mean_and_deviation(modes, start):
     ratios = []
     for seed in range(20):  # one hypernetwork's weights are much the same for all noise
-        network = small(modes=modes, seed=seed, dense=(64, 64))
-        mean, std = network.weights.initial_mean(), network.weights.initial_std()
-        ratios.append((network.instance_weights(noise(4, 200, seed=7)) - mean) / std)
-        assert torch.equal(network.last.bias, mean)
+        network = small(modes=modes, seed=seed, start=start, dense=(64, 64))
+        common, (_, deviation) = network.last.bias.detach(), network.weights.initial_units()
+        numbers = network.last(network.bottleneck(noise(4, 200, seed=7)))
+        ratios.append((numbers - common) / deviation)
     ratio = torch.cat(ratios)
     assert abs(ratio.mean().item()) < 0.2
     assert ratio.square().mean().sqrt().item() == pytest.approx(1, rel=0.15)
 
 
+@pytest.mark.parametrize("start", SPREAD_STARTS)
 @pytest.mark.parametrize("modes", [("standard",), SHARED_START, ("additive",), ("multiplicative",)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_generated_networks_sound_as_loud_as_directly_initialised_ones(kind, modes):
+def test_generated_networks_sound_as_loud_as_directly_initialised_ones(kind, modes, start):
     times, powers = torch.linspace(-1, 1, 64), []
     for seed in range(20):  # a hypernetwork's networks are alike at first, so one alone says little
         with torch.no_grad():
-            powers.append(small(kind, modes, seed=seed, dense=(64, 64))(noise(4, 200), times).var(1).mean())
+            network = small(kind, modes, seed=seed, start=start, dense=(64, 64))
+            powers.append(network(noise(4, 200), times).var(1).mean())
     direct = Mlp(small_config(kind).target)(initial_weights(small_config(kind).target, 400), times).var(1).mean()
-    assert 0.5 < (torch.stack(powers).mean() / direct).item() < 2
+    assert 0.4 < (torch.stack(powers).mean() / direct).item() < 2.5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hidden_layers_start_in_common(kind):
+    """Two unlike segments with one last layer sound alike, which they would not if they started apart."""
+
+    def likeness(start, seed):
+        network = small(kind, start=start, seed=seed, dense=(64, 64))
+        loud_and_quiet = noise(2, 200) * torch.tensor([[3.0], [0.03]])
+        theta = network.theta(network.instance_weights(loud_and_quiet)).detach()
+        theta[:, -17:] = theta[0, -17:]
+        return torch.corrcoef(network.mlp(theta, torch.linspace(-1, 1, 200)))[0, 1].item()
+
+    common, apart = (mean(likeness(start, seed) for seed in range(6)) for start in SPREAD_STARTS)
+    assert common > 0.7
+    assert apart < 0.5
+
+
+def test_a_plain_start_is_that_of_any_dense_layer():
+    network = small(start=WeightStart.PLAIN, dense=(64, 64))
+    bound = 1 / 64**0.5
+    for tensor in (network.last.weight, network.last.bias):
+        assert tensor.abs().max() <= bound
+        assert tensor.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)
 
 
 def test_the_level_of_a_segment_does_not_decide_the_size_of_its_weights_at_first():
     """Yet it is not lost: it shows in their direction."""
-    network = small(dense=(64, 64))
+    network = small(start=WeightStart.HYPERFAN, dense=(64, 64))
     sound = noise(8, 200)
     loud, quiet = (network.instance_weights(gain * sound) for gain in (3.0, 0.1))
     assert loud.std().item() == pytest.approx(quiet.std().item(), rel=0.1)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from hscodec.inr.envelope import attack_gain
+from hscodec.inr.envelope import attack_gain, lowered, lowered_at
+from hscodec.inr.slopes import Sampled
 from hscodec.rates import ATTACK_LEAD_SLOTS
 
 SLOT_SAMPLES = 60
@@ -62,3 +63,33 @@ def test_a_range_is_a_slice_of_the_whole_hours_into_a_file():
     near = gain_of([(0, 70, 9)], grid, num_samples=2000)[0]
     assert np.abs(np.log2(near).sum() - np.log2(whole).sum()) < 3
     assert torch.from_numpy(whole).dtype == torch.float32
+
+
+ATTACKS = np.array([(0, 64, 2), (0, 80, 8), (1, 70, 4)], np.int32)
+
+
+@pytest.mark.parametrize("origin", [0, 500_001])
+def test_at_the_times_of_a_grid_it_is_the_gain_of_the_grid(origin):
+    grid = Fraction(12_347, 50)
+    num_samples, start = int(10 * grid), int(origin * grid)
+    samples = torch.randn(2, num_samples, generator=torch.Generator().manual_seed(0))
+    expected = lowered(samples, ATTACKS, grid, origin=origin, start=start)
+    hops = (start + torch.arange(num_samples, dtype=torch.float64) + 0.5) / float(grid)
+    values, slopes = lowered_at(Sampled(samples, None), ATTACKS, hops, origin=origin)
+    assert slopes is None
+    torch.testing.assert_close(values, expected, rtol=2e-6, atol=0)
+
+
+def test_slopes_are_those_of_what_is_lowered():
+    hops = torch.linspace(0, 8, 4001, dtype=torch.float64)
+    sine, cosine = torch.sin(3 * hops).expand(2, -1), torch.cos(3 * hops).expand(2, -1)
+    values, slopes = lowered_at(Sampled(sine, 3 * cosine), ATTACKS, hops, origin=1)
+    differences = (values[:, 2:] - values[:, :-2]) / (hops[2:] - hops[:-2])
+    error = (slopes[:, 1:-1] - differences).abs()
+    assert (error > 0.02).sum() < 25  # where the gain has a kink
+    assert slopes.abs().max() > 8  # a fall of 12 dB within a slot is steeper than the sine
+
+
+def test_without_attacks_what_was_sampled_stays_as_it_is():
+    sampled = Sampled(torch.ones(1, 3), None)
+    assert lowered_at(sampled, ATTACKS[:0], torch.zeros(3), origin=0) is sampled

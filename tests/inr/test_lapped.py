@@ -204,3 +204,12 @@ def test_training_works_after_inference(dtype, grid):
 def test_a_network_needs_a_weight():
     with pytest.raises(ValueError, match="at least one weight"):
         LappedSiren(0)
+
+
+@pytest.mark.parametrize("grid", [Fraction(14), Fraction(31, 2)])
+def test_fine_grids_are_rendered_in_blocks(grid, monkeypatch):
+    network = LappedSiren(12)
+    theta = random_weights(2, 9, 12)
+    whole = network.synthesize(theta, grid, first_segment=3)
+    monkeypatch.setattr("hscodec.inr.lapped._BLOCK_SAMPLES", 50)
+    torch.testing.assert_close(network.synthesize(theta, grid, first_segment=3), whole)

@@ -5,7 +5,7 @@ import torch
 
 from hscodec.errors import ConfigError
 from hscodec.inr.mlp import Mlp, MlpConfig, MlpKind, initial_std, initial_weights, layer_shapes, num_mlp_weights
-from hscodec.inr.weight_modes import InstanceWeights, WeightMode
+from hscodec.inr.weight_modes import InstanceWeights, WeightMode, WeightStart
 
 TINY = MlpConfig(kind="siren", hidden_layers=1, width=2, omega_0=10.0)
 """Two layers, 4 and 3 weights: W = [[1], [2]], b = [3, 4] and W = [[5, 6]], b = [7] in the examples below."""
@@ -87,36 +87,78 @@ def test_gradients_reach_both_sorts_of_weights(mode):
         assert tensor.grad is not None and tensor.grad.all()
 
 
-def test_shared_weights_start_as_a_random_network():
+@pytest.mark.parametrize(("start", "scale"), [("common", 0.99**0.5), ("hyperfan", 0.5**0.5)])
+def test_shared_weights_start_as_a_random_network(start, scale):
     config = MlpConfig(hidden_layers=2, width=40)
-    weights = InstanceWeights(layer_shapes(config), ("shared", "multiplicative", "additive"), config=config)
-    for index, scale in enumerate((1, 1, 0.5**0.5)):
+    modes = ("shared", "additive", "multiplicative")
+    weights = InstanceWeights(layer_shapes(config), modes, config=config, start=WeightStart(start))
+    for index, factor in enumerate((1, scale, 1)):
         shape, (std, _) = layer_shapes(config)[index], initial_std(config)[index]
         matrix = weights.shared[str(index)][: shape.fan_in * shape.fan_out]
-        assert matrix.std().item() == pytest.approx(scale * std, rel=0.3)
+        assert matrix.std().item() == pytest.approx(factor * std, rel=0.1 if index < 2 else 0.4)
 
 
-def test_means_and_deviations_of_instance_weights():
-    config = MlpConfig(hidden_layers=3, width=5, num_frequencies=2)
-    modes = ("standard", "shared", "additive", "multiplicative")
-    weights = InstanceWeights(layer_shapes(config), modes, config=config)
-    (first, third, last), stds = ([layer_shapes(config)[index] for index in (0, 2, 3)]), initial_std(config)
-    expected = [stds[0][0]] * 20 + [stds[0][1]] * 5
-    expected += [stds[2][0] / 2**0.5] * 25 + [stds[2][1] / 2**0.5] * 5 + [0.1] * 6
-    assert weights.initial_std().tolist() == pytest.approx(expected)
-    assert weights.initial_mean().tolist() == [0.0] * (first.num_weights + third.num_weights) + [1.0] * last.num_weights
+def test_instance_weights_are_given_in_units():
+    config = MlpConfig(kind="siren", hidden_layers=2, width=5, omega_0=200.0)
+    (first, second, _), stds = layer_shapes(config), initial_std(config)
+    assert (first.num_weights, second.num_weights) == (10, 30)
+    weights = InstanceWeights(layer_shapes(config), ("standard", "additive", "multiplicative"), config=config)
+    change = weights.from_units(torch.ones(1, weights.num_instance_weights))[0]
+    expected = [1 / 200] * 10 + [stds[1][0]] * 25 + [stds[1][1]] * 5 + [2.0] * 6
+    assert change.tolist() == pytest.approx(expected)
+    nothing = weights.from_units(torch.zeros(2, weights.num_instance_weights))
+    assert nothing.tolist() == [[0.0] * 40 + [1.0] * 6] * 2
+    factors = InstanceWeights(layer_shapes(config), ("multiplicative",) * 3, config=config)
+    phase = 200 * stds[0][0] * (factors.from_units(torch.ones(1, factors.num_instance_weights))[0, 0] - 1)
+    assert phase.item() == pytest.approx(1, rel=1e-5)  # radian
 
 
+def deviations(weights):
+    """Return how the weights of each layer are spread around what they have in common: of matrix and bias."""
+    common, units = weights.initial_units()
+    spread = weights.from_units(common + units) - weights.from_units(common)
+    return [
+        (part[: shape.fan_in * shape.fan_out].mean().item(), part[shape.fan_in * shape.fan_out :].mean().item())
+        for shape, part in zip(weights.shapes, spread.split(weights._instance_sizes()), strict=True)
+    ]
+
+
+def test_deviations_of_instance_weights_that_start_apart():
+    config = MlpConfig(hidden_layers=2, width=5, num_frequencies=2)
+    modes, stds = ("standard", "additive", "multiplicative"), initial_std(config)
+    weights = InstanceWeights(layer_shapes(config), modes, config=config, start=WeightStart.HYPERFAN)
+    found = deviations(weights)
+    assert found[0] == pytest.approx(stds[0])
+    assert found[1] == pytest.approx([std / 2**0.5 for std in stds[1]])
+    assert found[2] == pytest.approx((0.1, 0.1))
+    assert not weights.initial_units()[0].any()
+
+
+@pytest.mark.parametrize("mode", ["standard", "additive"])
+@pytest.mark.parametrize("kind", [kind.value for kind in MlpKind])
+def test_deviations_of_instance_weights_that_start_in_common(kind, mode):
+    """A tenth of what random weights are spread by, or of a radian, whichever is less; all of it in the last layer."""
+    config = MlpConfig(kind=kind, hidden_layers=2, width=5, num_frequencies=2, omega_0=200.0)
+    weights, stds = InstanceWeights(layer_shapes(config), (mode,) * 3, config=config), initial_std(config)
+    found = deviations(weights)
+    first = (1 / 2000, 1 / 2000) if kind == "siren" else [std / 10 for std in stds[0]]
+    assert found[0] == pytest.approx(first, rel=1e-3)
+    assert found[1] == pytest.approx([std / 10 for std in stds[1]], rel=1e-3)
+    share = 1.0 if mode == "standard" else 0.5**0.5
+    assert found[2] == pytest.approx([share * std for std in stds[2]], rel=1e-3)
+
+
+@pytest.mark.parametrize("start", [WeightStart.COMMON, WeightStart.HYPERFAN])
 @pytest.mark.parametrize("mode", WeightMode)
 @pytest.mark.parametrize("kind", [kind.value for kind in MlpKind])
-def test_theta_varies_as_in_networks_trained_directly(kind, mode):
+def test_theta_varies_as_in_networks_trained_directly(kind, mode, start):
     config = MlpConfig(kind=kind, hidden_layers=2, width=12, num_frequencies=4)
     thetas = []
-    for seed in range(100):  # of shared weights, one model has one draw
+    for seed in range(100):  # of what segments have in common, one model has one draw
         torch.manual_seed(seed)
-        weights = InstanceWeights(layer_shapes(config), (mode,) * 3, config=config)
-        mean, std = weights.initial_mean(), weights.initial_std()
-        thetas.append(weights(mean + std * torch.randn(4, len(mean))))
+        weights = InstanceWeights(layer_shapes(config), (mode,) * 3, config=config, start=start)
+        common, deviation = weights.initial_units()
+        thetas.append(weights(weights.from_units(common + deviation * torch.randn(4, len(common)))))
     theta, direct = torch.cat(thetas), initial_weights(config, 400)
     for shape, part, reference in zip(
         layer_shapes(config),

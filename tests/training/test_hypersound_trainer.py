@@ -249,7 +249,8 @@ def test_the_defaults_are_the_paper_s(tmp_path):
         ("family = 3", "family must be one of"),
         ('family = ["hsc"]', "family must be one of"),
         ('family = "hypersound"\n[adversarial]\nweight = 1', "unknown key 'adversarial'"),
-        ('family = "hypersound"\n[data]\ncrop_segments = 96', r"\[data\].*unknown key 'crop_segments'"),
+        ('family = "hypersound"\n[data]\ncrop_segments = 0', "crop_segments must be at least 1"),
+        ('family = "hypersound"\nstart = "late"', "start"),
         ('family = "hypersound"\n[hypernetwork]\nmodes = ["standard"]\n[hypernetwork.target]\nwidht = 3', "'widht'"),
         ('family = "hypersound"\n[optimizer]\nsteps = 3\ninitial_learning_rate = 1', "initial_learning_rate"),
         ('family = "hypersound"\n[optimizer]\nsteps = 3\nrising_share = 1', "rising_share"),
@@ -264,9 +265,10 @@ def test_bad_configurations_are_refused(tmp_path, text, message):
 
 def test_there_is_a_recipe_for_each_kind_and_mode():
     wanted = {
-        f"hypersound-{kind}-{name}"
+        f"hypersound-{kind}-{mode}{size}"
         for kind in ("fmlp", "siren")
-        for name in ("standard", "shared", "additive", "multiplicative", "small")
+        for mode in ("standard", "shared", "additive", "multiplicative")
+        for size in ("", "-small")
     }
     assert {path.stem for path in SHIPPED} == wanted
 
@@ -276,15 +278,19 @@ def test_shipped_configurations_are_what_they_are_called(path):
     config = load_training_config(path)
     assert isinstance(config, HyperSoundTrainingConfig)
     assert config.name == path.stem
-    _, kind, mode = path.stem.split("-")
+    _, kind, mode, *size = path.stem.split("-")
     shape = config.hypernetwork
     assert shape.target.kind == kind
-    if mode == "small":
-        return
-    assert shape == replace(HyperSoundConfig(MlpConfig(kind=kind), ("standard",)), modes=shape.modes)
-    assert mode in shape.layer_modes
-    assert len(shape.layer_modes) == len(layer_shapes(shape.target)) == 6
+    assert len(shape.layer_modes) == len(layer_shapes(shape.target))
     assert set(shape.layer_modes) == ({"shared", "standard"} if mode == "shared" else {mode})
+    if not size:
+        assert shape == replace(HyperSoundConfig(MlpConfig(kind=kind), ("standard",)), modes=shape.modes)
+    else:
+        # Of one kind, small variants differ in their modes alone.
+        standard = load_training_config(path.with_name(f"hypersound-{kind}-standard-small.toml"))
+        assert isinstance(standard, HyperSoundTrainingConfig)
+        other = replace(config, name=standard.name, hypernetwork=replace(shape, modes=standard.hypernetwork.modes))
+        assert other == standard
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
