@@ -157,6 +157,10 @@ class Hypernetwork(nn.Module):
         scaled = theta * WEIGHT_UNIT / precision.step[..., : theta.shape[-1]]
         return round_with_dead_zone(scaled, CODING_DEAD_ZONE).clamp(-MAX_SYMBOL, MAX_SYMBOL).to(torch.int32)
 
+    def dequantize(self, symbols: torch.Tensor, precision: Precision) -> torch.Tensor:
+        """Return weights as they are stored, before refinement, in amplitudes: [C, S, K] to [C, S, K]."""
+        return symbols * precision.step[..., : symbols.shape[-1]] / WEIGHT_UNIT
+
     def refine(
         self,
         symbols: torch.Tensor,

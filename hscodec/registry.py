@@ -239,6 +239,14 @@ def model_name_by_id(model_id: bytes) -> str | None:
     return None
 
 
+def model_id_by_name(name: str) -> bytes | None:
+    """Return the id of the model with that name, or None; reads manifests only."""
+    for _, entry in _entries():
+        if entry.name == name:
+            return entry.model_id
+    return None
+
+
 def read_model_file(path: Path, name: str) -> AnyModel:
     """Read a safetensors model file.
 

@@ -35,8 +35,13 @@ OWNERS = {
 TORCH_FREE = (
     "cli",
     "codec.constants",
+    "codec.crop",
+    "codec.info",
     "codec.playback",
+    "codec.shared_models",
     "codec.verify",
+    "data.index",
+    "data.open_files",
     "registry",
     "metrics",
     "hypernet.config",

@@ -154,7 +154,7 @@ def _prepared(crops: list[_Crop], pool: Executor, device: torch.device) -> dict[
         for index, span in _spans(crop.decoder, first, stop):
             key = (id(crop.decoder), index)
             if key not in pending:
-                pending[key] = crop.decoder, span, pool.submit(source.unpack, source.fetch(index))
+                pending[key] = crop.decoder, span, pool.submit(source.fetch(index))
     loaded = [(key, decoder, span, symbols.result()) for key, (decoder, span, symbols) in pending.items()]
     batches = list(_batches(loaded, lambda item: (id(item[1].network), *item[3].weights.shape), device))
 

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import TypeAlias
 
+import numpy as np
 import torch
 
 from hscodec.codec.constants import MAX_CONCEALED_SECONDS, SLICE_SEGMENTS
@@ -15,6 +16,7 @@ from hscodec.codec.loading import Around, Pending, SpanLoader
 from hscodec.codec.pieces import LappedPiece
 from hscodec.codec.playback import Playback
 from hscodec.codec.prepared import Prepared, join, refined
+from hscodec.codec.segment_weights import SegmentWeights, counted_from_start
 from hscodec.codec.symbols import Span, SymbolSource
 from hscodec.codec.workers import ahead, default_workers, one_torch_thread, worker_pool
 from hscodec.coding.attacks import no_attacks
@@ -23,6 +25,7 @@ from hscodec.errors import FormatError
 from hscodec.inr.coordinates import first_sample_of_hop, hop_of_sample
 from hscodec.inr.envelope import lowered
 from hscodec.inr.lapped import LappedSiren
+from hscodec.inr.rotation import rotated
 from hscodec.model import Hypernetwork
 from hscodec.registry import Model
 
@@ -135,6 +138,46 @@ class Decoder:
         """
         empty = torch.zeros(self._source.header.num_channels, 0, device=self.device)
         return torch.cat([empty, *self.blocks(start, stop)], 1)
+
+    def weights(self, start: int = 0, stop: int | None = None) -> SegmentWeights:
+        """Return the weights of all segments that the samples `[start, stop)` are made of.
+
+        Args:
+            start: First sample of the output, at least 0.
+            stop: One past the last sample; None is the end, and what is beyond the end is left out.
+
+        Raises:
+            FormatError: As `blocks`.
+        """
+        self._check_missing(start, stop)
+        header = self._source.header
+        none = torch.zeros(header.num_channels, 0, header.num_weights, device=self.device)
+        stored, theta = [none], [none]
+        attacks: dict[int, np.ndarray] = {}
+        first, begin = self._hop_at(start), self._hop_at(start)
+        for index, span, slice_start, slice_stop, _ in self._slices(start, stop):
+            with one_torch_thread(), torch.inference_mode():
+                around = self._loader.around(index)
+                theta_here = self._theta(around, span, slice_start, slice_stop)
+                # The first of these is the last of the slice before, where there was one.
+                again = 0 if len(theta) == 1 else 1
+                begin = begin if again else max(slice_start - 1, 0)
+                theta.append(theta_here[:, again:])
+                stored.append(self._dequantized(around, slice_stop - theta_here.shape[1], slice_stop)[:, again:])
+            if around[1] is not None:
+                attacks[index] = counted_from_start(around[1].attacks, span.first_segment)
+        end = self._clip(stop) or 0
+        cut = slice(first - begin, self._hop_at(end - 1) + 2 - begin if end > start else first - begin)
+        return SegmentWeights(
+            first,
+            header.hop_seconds,
+            # Copied outside inference mode, so that what is handed out may take part in training.
+            stored=torch.cat(stored, 1)[:, cut].clone(),
+            theta=torch.cat(theta, 1)[:, cut].clone(),
+            target=self._target,
+            gain=header.gain,
+            attacks=np.concatenate([no_attacks(), *attacks.values()]),
+        )
 
     def piece(self, hop: int) -> LappedPiece:
         """Return the refined networks of a hop and of those that are rendered with it; not for a stream.
@@ -315,6 +358,18 @@ class Decoder:
         margins = here - window.first_segment, window.stop_segment - stop
         (theta[:, here - start : stop - start],) = refined(self._network, [window], margins)
         return theta
+
+    def _dequantized(self, around: Around, first: int, stop: int) -> torch.Tensor:
+        """Return the stored weights [C, S, K] of segments of a span and of the one in front of it, zeros if lost."""
+        header = self._source.header
+        weights = torch.zeros(header.num_channels, stop - first, header.num_weights, device=self.device)
+        for prepared in around[:2]:
+            if prepared is not None:
+                part = prepared.slice(first, stop)
+                values = self._network.dequantize(part.symbols, part.precision)
+                here = slice(part.first_segment - first, part.stop_segment - first)
+                weights[:, here] = rotated(values, -part.angles)
+        return weights
 
 
 def _slice_start(span: Span, segment: int) -> int:

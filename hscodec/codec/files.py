@@ -20,6 +20,7 @@ from hscodec.codec.plans import DEFAULT_BITS, plan_for
 from hscodec.codec.playback import Number, check_playback
 from hscodec.codec.reader import Reader, open_decoder
 from hscodec.codec.sample_format import sample_format
+from hscodec.codec.shared_models import shared_model_by_id
 from hscodec.codec.symbols import LayeredStream, SymbolStream
 from hscodec.container.codes import Storage
 from hscodec.container.format import FileHeader
@@ -28,7 +29,7 @@ from hscodec.container.tags import Tags, pack_tags
 from hscodec.container.writer import ContainerWriter
 from hscodec.device import choose_device
 from hscodec.errors import AudioError, FormatError, HscodecError
-from hscodec.registry import AnyModel, load_model_by_id
+from hscodec.registry import AnyModel
 
 logger = logging.getLogger(__name__)
 
@@ -267,7 +268,7 @@ def _decode_stream(
     if header.network is not None:
         symbols = LayeredStream(stream)
     else:
-        symbols = SymbolStream(stream, model or load_model_by_id(header.model_id))
+        symbols = SymbolStream(stream, model or shared_model_by_id(header.model_id))
     decoder = open_decoder(symbols, model, rate=rate, speed=speed, device=device)
     header_rate = decoder.playback.header_rate_hz
     writer = _open_writer(

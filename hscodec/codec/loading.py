@@ -1,6 +1,6 @@
 """What the spans of a source hold, ready to be refined: loaded by the calling thread, or by a pool of threads."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from typing import TypeAlias
 
@@ -9,10 +9,10 @@ import torch
 from hscodec.codec.prepared import Prepared, prepare
 from hscodec.codec.symbol_source import Span, SymbolSource
 from hscodec.coding.payload import ChunkSymbols
-from hscodec.container.reader import Chunk
 from hscodec.errors import FormatError
 from hscodec.model import Hypernetwork
 
+_Unpack: TypeAlias = Callable[[], ChunkSymbols]
 Around: TypeAlias = Sequence[Prepared | None]
 """What a span and the two beside it hold; None where there is no span, or one that is lost."""
 Pending: TypeAlias = "Sequence[Future[Prepared | None] | None]"
@@ -84,20 +84,20 @@ class SpanLoader:
         spans = ((i, self._source.span(i)) for i in range(max(index - 1, 0), index + 2))
         return [(i, span) for i, span in spans if span is not None]
 
-    def _fetch(self, index: int) -> Chunk | FormatError:
-        """Return a chunk, or why there is none."""
+    def _fetch(self, index: int) -> _Unpack | FormatError:
+        """Return what unpacks a chunk, or why there is none."""
         try:
             return self._source.fetch(index)
         except FormatError as error:
             return error
 
     @torch.inference_mode()
-    def _load(self, span: Span, fetched: Chunk | FormatError) -> Prepared | None:
+    def _load(self, span: Span, fetched: _Unpack | FormatError) -> Prepared | None:
         """Return what a span holds; None if it is lost."""
         try:
             if isinstance(fetched, FormatError):
                 raise fetched
-            symbols = self._source.unpack(fetched)
+            symbols = fetched()
         except FormatError:
             if not self._keep_going:
                 raise

@@ -9,6 +9,7 @@ import torch
 from hscodec.codec.constants import MAX_CONCEALED_SECONDS
 from hscodec.codec.pieces import MlpPiece, Piece, SilentPiece
 from hscodec.codec.playback import Playback
+from hscodec.codec.segment_weights import SegmentWeights
 from hscodec.codec.stored_network import StoredNetwork
 from hscodec.codec.symbols import Span, SymbolSource
 from hscodec.coding.layered import LayeredSymbols
@@ -102,6 +103,34 @@ class MlpDecoder:
         """
         empty = torch.zeros(self._source.header.num_channels, 0, device=self.device)
         return torch.cat([empty, *self.blocks(start, stop)], 1)
+
+    def weights(self, start: int = 0, stop: int | None = None) -> SegmentWeights:
+        """Return the weights of all segments that the samples `[start, stop)` are made of.
+
+        Args:
+            start: First sample of the output, at least 0.
+            stop: One past the last sample; None is the end, and what is beyond the end is left out.
+
+        Raises:
+            FormatError: As `blocks`.
+        """
+        self._check_missing(start, stop)
+        header = self._source.header
+        end = self._clip(stop) or 0
+        first, last = self._hop_at(start), self._hop_at(end - 1) + 1 if end > start else self._hop_at(start)
+        parts = [torch.zeros(header.num_channels, 0, header.num_weights, device=self.device)]
+        index = self._source.find(first)
+        while (span := self._source.span(index)) is not None and span.first_segment < last:
+            here, there = max(first, span.first_segment), min(last, span.stop_segment)
+            numbers = self._stored(index, span)
+            if numbers is None:
+                numbers = parts[0].new_zeros(len(parts[0]), span.stop_segment - span.first_segment, header.num_weights)
+            parts.append(numbers[:, here - span.first_segment : there - span.first_segment])
+            index += 1
+        stored = torch.cat(parts, 1)
+        with torch.no_grad():
+            theta = torch.stack([self._network.theta(channel) for channel in stored])
+        return SegmentWeights(first, header.hop_seconds, stored, theta, self._target, header.gain)
 
     @torch.no_grad()
     def piece(self, hop: int) -> Piece:

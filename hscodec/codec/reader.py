@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -11,10 +13,12 @@ import torch
 
 from hscodec.codec.constants import MAX_OUTPUT_RATE_HZ, MIN_OUTPUT_RATE_HZ
 from hscodec.codec.decoder import Decoder
+from hscodec.codec.info import FileInfo, file_info
 from hscodec.codec.lost import SecondsRange, heard_in, merged, missing_end
 from hscodec.codec.mlp_decoder import MlpDecoder
 from hscodec.codec.playback import Number, Playback, check_playback
 from hscodec.codec.sampling import TimeSampler
+from hscodec.codec.segment_weights import SegmentWeights
 from hscodec.codec.stored_network import stored_network
 from hscodec.codec.symbols import LayeredReader, LayeredStream, SymbolReader, SymbolStream, open_symbols
 from hscodec.coding.layered import LayeredSymbols
@@ -101,6 +105,11 @@ class Reader:
         """Close the file if it was opened here."""
         self._stack.close()
 
+    @cached_property
+    def info(self) -> FileInfo:
+        """What the file says about itself: model, quality, tags, bitrate and so on."""
+        return file_info(self._container)
+
     @property
     def device(self) -> torch.device:
         """Where the networks run."""
@@ -185,6 +194,22 @@ class Reader:
         """
         return self._sampler.sample(times, band_limit_hz=band_limit_hz)
 
+    def weights(self, start: int = 0, stop: int | None = None) -> SegmentWeights:
+        """Return the weights of all target networks that sound in the samples `[start, stop)`, on the reader's device.
+
+        What is returned may take part in training.
+
+        Args:
+            start: First sample, 0 to `num_samples`.
+            stop: One past the last sample; None, or anything beyond the end, is the end.
+
+        Raises:
+            FormatError: As `read`.
+            HscodecError: The range does not lie in the sound.
+        """
+        self.check_range(start, stop)
+        return self.decoder.weights(start, stop)
+
     def sample_at(self, seconds: Fraction | float) -> int:
         """Return the first sample at that time of the encoded sound or later.
 
@@ -208,6 +233,8 @@ class Reader:
         Raises:
             HscodecError: It does not.
         """
+        if not isinstance(start, Integral) or not isinstance(stop, Integral | None):
+            raise HscodecError(f"samples are counted in whole numbers, not from {start} to {stop}")
         if not 0 <= start <= self.num_samples:
             raise HscodecError(f"sample {start} is not in the sound, which has {self.num_samples}")
         if stop is not None and stop < start:

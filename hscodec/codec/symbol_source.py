@@ -1,12 +1,12 @@
 """What a decoder reads from: spans of segments, chunks and gaps, that follow one another; torch is not needed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from hscodec.coding.layered import LayeredSymbols
 from hscodec.coding.payload import ChunkSymbols
 from hscodec.container.format import FileHeader
-from hscodec.container.reader import Chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +57,12 @@ class SymbolSource(Protocol[ReadT]):
         """Whether whoever asks for the next span may have to wait until it is there."""
         ...
 
-    def fetch(self, index: int) -> Chunk:
-        """Return the chunk of span `index`, its symbols still packed.
+    def fetch(self, index: int) -> Callable[[], ReadT]:
+        """Read the chunk of span `index`, and return what unpacks it; any thread may then do that.
 
         Raises:
-            FormatError: It is a gap, or its chunk is damaged: the checksum is wrong.
-        """
-        ...
-
-    def unpack(self, chunk: Chunk) -> ReadT:
-        """Return the symbols of a chunk that was fetched; several threads may do so at once.
-
-        Raises:
-            FormatError: The chunk is damaged: payload or symbol digest are wrong.
+            FormatError: It is a gap, or its chunk is damaged: the checksum is wrong. From what is returned: payload or
+                symbol digest are wrong.
         """
         ...
 

@@ -2,9 +2,11 @@
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
+from hscodec.codec.shared_models import shared_model_by_id
 from hscodec.codec.symbol_source import Span as Span
 from hscodec.codec.symbol_source import SymbolSource as SymbolSource
 from hscodec.coding import layered
@@ -15,7 +17,7 @@ from hscodec.container.format import ChunkOrder, FileHeader, TargetNetwork
 from hscodec.container.reader import Chunk, ChunkEntry, ChunkStream, ContainerReader
 from hscodec.errors import FormatError, ModelError
 from hscodec.rates import HOP_SECONDS, MAX_CHANNELS
-from hscodec.registry import AnyModel, Model, load_model_by_id
+from hscodec.registry import AnyModel, Model
 
 SymbolsT = TypeVar("SymbolsT", ChunkSymbols, LayeredSymbols)
 
@@ -67,8 +69,8 @@ class _FileSymbols(ABC, Generic[SymbolsT]):
         """False: all of a file is there."""
         return False
 
-    def fetch(self, index: int) -> Chunk:
-        """Return the chunk of span `index`, its symbols still packed.
+    def fetch(self, index: int) -> Callable[[], SymbolsT]:
+        """Read the chunk of span `index`, and return what unpacks it.
 
         Raises:
             FormatError: It is a gap, or its chunk is damaged: the checksum is wrong.
@@ -76,7 +78,7 @@ class _FileSymbols(ABC, Generic[SymbolsT]):
         span = self.spans[index]
         if span.chunk is None:
             raise FormatError(f"segments {span.first_segment} to {span.stop_segment}: chunks are missing")
-        return self._container.read_chunk(span.chunk)
+        return partial(self.unpack, self._container.read_chunk(span.chunk))
 
     def read(self, index: int) -> SymbolsT:
         """Return the symbols of span `index`.
@@ -84,7 +86,7 @@ class _FileSymbols(ABC, Generic[SymbolsT]):
         Raises:
             FormatError: It is a gap, or its chunk is damaged: checksum, payload or symbol digest are wrong.
         """
-        return self.unpack(self.fetch(index))
+        return self.fetch(index)()
 
 
 class SymbolReader(_FileSymbols[ChunkSymbols]):
@@ -186,9 +188,9 @@ class _StreamedSymbols(ABC, Generic[SymbolsT]):
         """True: a stream may be written while it is read."""
         return True
 
-    def fetch(self, index: int) -> Chunk:
-        """Return the chunk of span `index`, one of the two that were asked for last."""
-        return self._chunks[index]
+    def fetch(self, index: int) -> Callable[[], SymbolsT]:
+        """Return what unpacks the chunk of span `index`, one of the two that were asked for last."""
+        return partial(self.unpack, self._chunks[index])
 
     def read(self, index: int) -> SymbolsT:
         """Return the symbols of span `index`, one of the two that were asked for last.
@@ -196,7 +198,7 @@ class _StreamedSymbols(ABC, Generic[SymbolsT]):
         Raises:
             FormatError: Payload or symbol digest are wrong.
         """
-        return self.unpack(self.fetch(index))
+        return self.fetch(index)()
 
     def _take(self) -> None:
         chunk = next(self._stream, None)
@@ -265,7 +267,7 @@ def open_symbols(container: ContainerReader, model: AnyModel | None = None) -> S
     """
     if container.header.network is not None:
         return LayeredReader(container)
-    return SymbolReader(container, model or load_model_by_id(container.header.model_id))
+    return SymbolReader(container, model or shared_model_by_id(container.header.model_id))
 
 
 def check_layered(header: FileHeader) -> None:
