@@ -23,7 +23,7 @@ from hscodec.coding.layered import LayeredSymbols
 from hscodec.coding.payload import ChunkSymbols
 from hscodec.coding.rotations import ANGLE_STEP, channel_qualities, is_stored
 from hscodec.container.format import FileHeader
-from hscodec.rates import ATTACK_LEAD_SLOTS, SLOTS_PER_HOP, first_sample
+from hscodec.rates import ATTACK_LEAD_SLOTS, SLOTS_PER_HOP, first_sample, hop_of_sample
 
 MAX_HOPS = 1500
 """Ranges longer than 30 s are decoded block by block: their crops would be no smaller than their chunks."""
@@ -98,7 +98,7 @@ class LappedCrop:
     @property
     def first_hop(self) -> int:
         """The hop that the first sample sits in."""
-        return hop_of(self.start, self.grid)
+        return hop_of_sample(self.start, self.grid)
 
     @property
     def offset(self) -> int:
@@ -118,15 +118,15 @@ class WholeChunksCrop:
     """
 
     def __init__(
-        self, source: SymbolReader | LayeredReader, rate: int, start: int, stop: int, *, read: ReadSpan
+        self, source: SymbolReader | LayeredReader, rate: Fraction | int, start: int, stop: int, *, read: ReadSpan
     ) -> None:
         self.header: FileHeader = source.header
         self.num_samples: int = source.num_samples
         self.rate, self.start, self.stop = rate, start, stop
         self._spans: list[Span] = source.spans
         grid = rate * source.header.hop_seconds
-        first = max(self.find(hop_of(start, grid)) - 1, 0)
-        last = min(self.find(hop_of(stop - 1, grid) + 1) + 1, len(self._spans) - 1)
+        first = max(self.find(hop_of_sample(start, grid)) - 1, 0)
+        last = min(self.find(hop_of_sample(stop - 1, grid) + 1) + 1, len(self._spans) - 1)
         self._symbols = {index: read(index) for index in range(first, last + 1)}
 
     def span(self, index: int) -> Span | None:
@@ -159,13 +159,13 @@ CropSymbols = LappedCrop | WholeChunksCrop
 
 
 def take_crop(
-    source: SymbolReader | LayeredReader, rate: int, start: int, stop: int, *, read: ReadSpan | None = None
+    source: SymbolReader | LayeredReader, rate: Fraction | int, start: int, stop: int, *, read: ReadSpan | None = None
 ) -> CropSymbols:
     """Read what the samples `[start, stop)` need.
 
     Args:
         source: Symbols of an open file.
-        rate: Output rate (Hz).
+        rate: Output rate (Hz); more exactly the number of samples in a second of the encoded sound, whatever the speed.
         start: First sample at that rate.
         stop: One past the last, greater than `start` and at most the length of the sound.
         read: Reads a span in place of the source's own method: from a cache.
@@ -175,19 +175,11 @@ def take_crop(
     """
     reading = cast(ReadSpan, read or source.read)
     grid = rate * source.header.hop_seconds
-    num_hops = int(-(-(stop - start) // grid)) + 1
-    if isinstance(source, LayeredReader) or num_hops > MAX_HOPS:
+    if isinstance(source, LayeredReader) or (spans := spans_around(source, grid, start, stop)) is None:
         return WholeChunksCrop(source, rate, start, stop, read=reading)
     config = source.model.config
+    num_hops, window_start, window_stop = _window(source, grid, start, stop)
     num_segments = num_hops + 1 + 2 * config.refine_context
-    total = source.spans[-1].stop_segment if source.spans else 0
-    window_start = min(max(hop_of(start, grid) - config.refine_context, 0), max(total - num_segments, 0))
-    window_stop = min(window_start + num_segments, total)
-    spans = range(source.find(window_start), source.find(window_stop - 1) + 1)
-    inner = (source.spans[index] for index in spans if 0 < index < len(source.spans) - 1)
-    if any(span.stop_segment - span.first_segment <= config.refine_context for span in inner):
-        # Refinement looks no further than to the next chunk.
-        return WholeChunksCrop(source, rate, start, stop, read=reading)
     weights, parts, attacks = [], [], []
     for index in spans:
         span = source.spans[index]
@@ -206,13 +198,36 @@ def take_crop(
         window_start=window_start,
         weights=_narrowed(np.concatenate(weights, 1)),
         parts=tuple(parts),
-        attacks=_attacks_within(np.concatenate(attacks), hop_of(start, grid), num_hops),
+        attacks=_attacks_within(np.concatenate(attacks), hop_of_sample(start, grid), num_hops),
     )
 
 
-def hop_of(sample: int, grid: Fraction) -> int:
-    """Return the hop that a sample sits in; sample n sits at (n + 1/2) / grid hops."""
-    return int((sample + Fraction(1, 2)) / grid)
+def spans_around(source: SymbolReader, grid: Fraction, start: int, stop: int) -> range | None:
+    """Return the indices of the spans that a crop is taken out of; None if there can be none but of whole chunks.
+
+    Args:
+        source: Symbols of an open file.
+        grid: Samples per hop of the output.
+        start: First sample.
+        stop: One past the last, greater than `start` and at most the length of the sound.
+    """
+    num_hops, window_start, window_stop = _window(source, grid, start, stop)
+    spans = range(source.find(window_start), source.find(window_stop - 1) + 1)
+    inner = (source.spans[index] for index in spans if 0 < index < len(source.spans) - 1)
+    # Refinement looks no further than to the next chunk.
+    context = source.model.config.refine_context
+    is_too_short = any(span.stop_segment - span.first_segment <= context for span in inner)
+    return None if num_hops > MAX_HOPS or is_too_short else spans
+
+
+def _window(source: SymbolReader, grid: Fraction, start: int, stop: int) -> tuple[int, int, int]:
+    """Return how many hops hold a range wherever it begins, and the segments `[start, stop)` of its window."""
+    context = source.model.config.refine_context
+    num_hops = int(-(-(stop - start) // grid)) + 1
+    num_segments = num_hops + 1 + 2 * context
+    total = source.spans[-1].stop_segment if source.spans else 0
+    window_start = min(max(hop_of_sample(start, grid) - context, 0), max(total - num_segments, 0))
+    return num_hops, window_start, min(window_start + num_segments, total)
 
 
 def _part(

@@ -20,7 +20,7 @@ from hscodec.inr.rotation import rotated
 from hscodec.model import Hypernetwork, Precision
 from hscodec.registry import Model
 
-_MAX_SEGMENTS = 2**14
+MAX_SEGMENTS = 2**14
 """Segments that are refined at once, which bounds the memory that large batches take to about a gigabyte."""
 
 
@@ -42,17 +42,41 @@ def render_crops(crops: Sequence[CropSymbols], device: torch.device) -> list[tor
         FormatError: A crop does not fit the model that it names.
     """
     samples: dict[int, torch.Tensor] = {}
-    together: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
+    lapped: list[int] = []
     for index, crop in enumerate(crops):
         if isinstance(crop, LappedCrop):
-            together[_kind(crop)].append(index)
+            lapped.append(index)
         else:
             samples[index] = _render_by_itself(crop, device)
-    for indices in together.values():
-        for part in _bounded(indices, crops):
-            alike = [crop for index in part if isinstance(crop := crops[index], LappedCrop)]
-            samples.update(zip(part, _render_alike(alike, device), strict=True))
+    crops_together = [crop for crop in crops if isinstance(crop, LappedCrop)]
+    for part in alike(crops_together, MAX_SEGMENTS):
+        together = [crops_together[place] for place in part]
+        rendered = render_alike(together, _network(together[0].model_id, device), device)
+        samples.update(zip([lapped[place] for place in part], rendered, strict=True))
     return [samples[index] for index in range(len(crops))]
+
+
+def alike(crops: Sequence[LappedCrop], max_segments: int) -> Iterator[list[int]]:
+    """Yield the indices of crops that `render_alike` can render together.
+
+    Args:
+        crops: Any crops.
+        max_segments: Segments of all channels that are refined at once; a single crop may have more.
+    """
+    together: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
+    for index, crop in enumerate(crops):
+        together[_kind(crop)].append(index)
+    for indices in together.values():
+        part: list[int] = []
+        num_segments = 0
+        for index in indices:
+            added = crops[index].weights.shape[0] * crops[index].weights.shape[1]
+            if part and num_segments + added > max_segments:
+                yield part
+                part, num_segments = [], 0
+            part.append(index)
+            num_segments += added
+        yield part
 
 
 def _kind(crop: LappedCrop) -> tuple[object, ...]:
@@ -62,20 +86,11 @@ def _kind(crop: LappedCrop) -> tuple[object, ...]:
     return crop.model_id, crop.grid, phase, crop.num_hops, crop.weights.shape[1:]
 
 
-def _bounded(indices: list[int], crops: Sequence[CropSymbols]) -> Iterator[list[int]]:
-    part: list[int] = []
-    num_segments = 0
-    for index in indices:
-        crop = crops[index]
-        assert isinstance(crop, LappedCrop)
-        added = crop.weights.shape[0] * crop.weights.shape[1]
-        if part and num_segments + added > _MAX_SEGMENTS:
-            yield part
-            part, num_segments = [], 0
-        part.append(index)
-        num_segments += added
-    if part:
-        yield part
+def _network(model_id: bytes, device: torch.device) -> Hypernetwork:
+    model = shared_model_by_id(model_id)
+    if not isinstance(model, Model):
+        raise ModelError(f"{model.path} does not render lapped SIRENs")
+    return model.network(device)
 
 
 def _render_by_itself(crop: WholeChunksCrop, device: torch.device) -> torch.Tensor:
@@ -89,12 +104,16 @@ def _render_by_itself(crop: WholeChunksCrop, device: torch.device) -> torch.Tens
     return decoder.read(crop.start, crop.stop)
 
 
-def _render_alike(crops: list[LappedCrop], device: torch.device) -> list[torch.Tensor]:
-    model = shared_model_by_id(crops[0].model_id)
-    if not isinstance(model, Model):
-        raise ModelError(f"{model.path} does not render lapped SIRENs")
+def render_alike(crops: list[LappedCrop], network: Hypernetwork, device: torch.device) -> list[torch.Tensor]:
+    """Return the samples [C, T] of crops that `alike` found, all at once.
+
+    Args:
+        crops: The crops, of one model.
+        network: That model, on `device`.
+        device: Where the samples are returned.
+    """
     with torch.inference_mode():
-        theta = _theta(crops, model.network(device), device)
+        theta = _theta(crops, network, device)
         grid = crops[0].grid
         target = LappedSiren(theta.shape[-1])
         rendered = target.synthesize(theta, grid, first_segment=crops[0].first_hop % grid.denominator)
@@ -118,15 +137,20 @@ def _theta(crops: list[LappedCrop], network: Hypernetwork, device: torch.device)
     plan = _Plan(crops)
     precision = _precision(plan, network, device)
     quality, is_stored, angles = (torch.from_numpy(values).to(device) for values in plan.by_segment())
-    refined = network.refine(symbols, precision, quality) * is_stored[..., None]
+    heard = crops[0].num_hops + 1
+    before = np.array([crop.first_hop - crop.window_start for crop in crops])
+    # What is only context of all crops is not refined itself.
+    margins = int(before.min()), max(int(symbols.shape[1] - heard - before.max()), 0)
+    kept = slice(margins[0], symbols.shape[1] - margins[1])
+    refined = network.refine(symbols, precision, quality, margins=margins) * is_stored[:, kept, None]
     if plan.pairs.size:
         rows = torch.from_numpy(plan.pairs).to(device)
-        refined[rows] = rotated(refined[rows], -angles)
-    first = np.concatenate([np.full(len(crop.weights), crop.first_hop - crop.window_start) for crop in crops])
-    place = torch.from_numpy(first[:, None] + np.arange(crops[0].num_hops + 1)).to(device)
+        refined[rows] = rotated(refined[rows], -angles[:, kept])
+    first = np.repeat(before - margins[0], [len(crop.weights) for crop in crops])
+    place = torch.from_numpy(first[:, None] + np.arange(heard)).to(device)
     is_there = place < refined.shape[1]
-    heard = refined[torch.arange(len(refined), device=device)[:, None], torch.where(is_there, place, 0)]
-    return heard * is_there[..., None]
+    gathered = refined[torch.arange(len(refined), device=device)[:, None], torch.where(is_there, place, 0)]
+    return gathered * is_there[..., None]
 
 
 def _precision(plan: "_Plan", network: Hypernetwork, device: torch.device) -> Precision:

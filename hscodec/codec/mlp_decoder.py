@@ -1,7 +1,6 @@
 """Symbols in, samples out, for networks with hidden layers: each segment by itself, on any regular grid."""
 
 from collections.abc import Iterator
-from fractions import Fraction
 from itertools import pairwise
 
 import torch
@@ -14,7 +13,7 @@ from hscodec.codec.stored_network import StoredNetwork
 from hscodec.codec.symbols import Span, SymbolSource
 from hscodec.coding.layered import LayeredSymbols
 from hscodec.errors import FormatError
-from hscodec.inr.coordinates import first_sample_of_hop
+from hscodec.inr.coordinates import first_sample_of_hop, hop_of_sample
 from hscodec.inr.segments import SegmentedMlp
 
 _BLOCK_SECONDS = 4
@@ -243,7 +242,7 @@ class MlpDecoder:
 
     def _hop_at(self, sample: int) -> int:
         """Return the hop, and so the segment, that a sample of the output sits in."""
-        return int((sample + Fraction(1, 2)) / self._grid)
+        return hop_of_sample(sample, self._grid)
 
     def _check_missing(self, start: int, stop: int | None) -> None:
         end = self._clip(stop)

@@ -8,13 +8,9 @@ of a signal with M samples per hop sits at time (n + 1/2) / M.
 from fractions import Fraction
 
 from hscodec.rates import first_sample
+from hscodec.rates import hop_of_sample as hop_of_sample
 
 
 def first_sample_of_hop(hop: int, samples_per_hop: Fraction) -> int:
     """Return the index of the first sample that sits inside `hop` or later."""
     return first_sample(hop, samples_per_hop)
-
-
-def hop_of_sample(sample: int, samples_per_hop: Fraction) -> int:
-    """Return the hop that a sample sits in."""
-    return int((sample + Fraction(1, 2)) / samples_per_hop)

@@ -73,8 +73,8 @@ def test_attacks_are_lowered_in_their_own_chunks(tmp_path, tiny_model, noise):
 def test_size_of_batches_and_number_of_workers_do_not_matter(long_file, many_chunks, monkeypatch):
     sources, ranges = [long_file, many_chunks] * 3, [(100, 9000), (40, 3000)] * 3
     expected = decode_batch(sources, ranges, device="cpu", workers=1)
-    for size in (1, 5):
-        monkeypatch.setattr(batch_module, "_CPU_BATCH", size)
+    for size in (1, 5000):
+        monkeypatch.setattr(batch_module, "_CPU_SEGMENTS", size)
         assert_same(decode_batch(sources, ranges, device="cpu", workers=3), expected)
 
 

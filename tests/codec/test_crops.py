@@ -76,7 +76,7 @@ def test_crops_of_many_files_are_rendered_together(long_file, encoded, tiny_mode
 
 
 def test_large_batches_are_split(long_file, monkeypatch):
-    monkeypatch.setattr("hscodec.codec.crop_batch._MAX_SEGMENTS", 100)
+    monkeypatch.setattr("hscodec.codec.crop_batch.MAX_SEGMENTS", 100)
     with Reader(long_file, device="cpu") as reader:
         check(reader, ranges_of(reader, 0.3))
 
