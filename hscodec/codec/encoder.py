@@ -74,6 +74,7 @@ class Encoder:
         gain: Samples are divided by this before analysis; the decoder multiplies by it.
         device: Where the networks run.
         zstd_only: Whether symbols are coded by zstd alone, which every model can do.
+        chunk_segments: Segments of a chunk, even, at most `codec.chunk_length.most_segments`.
     """
 
     def __init__(
@@ -86,12 +87,14 @@ class Encoder:
         gain: float,
         device: torch.device,
         zstd_only: bool = False,
+        chunk_segments: int = CHUNK_SEGMENTS,
     ) -> None:
         self.model = model
         self._frequencies = None if zstd_only else model.frequencies
         self.network = model.network(device)
         self.device = device
         self.quality_hundredths = quality_hundredths
+        self.chunk_segments = chunk_segments
         self.gain = gain
         rate = analysis_rate(sample_rate)
         self.samples_per_hop = int(rate * HOP_SECONDS)
@@ -128,8 +131,8 @@ class Encoder:
 
     def _whole_chunks(self) -> Iterator[EncodedChunk]:
         # The end of the file may still be anywhere: a chunk is cut off only while a whole one would remain.
-        while num_segments(self._num_read, self.samples_per_hop) - self._next_segment >= 2 * CHUNK_SEGMENTS:
-            self._encode(CHUNK_SEGMENTS)
+        while num_segments(self._num_read, self.samples_per_hop) - self._next_segment >= 2 * self.chunk_segments:
+            self._encode(self.chunk_segments)
             yield from self._packed(keep=_PACKING_AHEAD)
 
     def _hold(self, samples: np.ndarray) -> None:
