@@ -26,6 +26,7 @@ from benchmarks.crop_readers import CropReader, OpusReader, SoundFileReader
 from benchmarks.options import ListOf
 from benchmarks.peers import Opus
 from benchmarks.speed import DEFAULT_SOURCE, tiled
+from hscodec.codec.constants import MAX_CHUNK_SECONDS, MIN_CHUNK_SECONDS
 from hscodec.codec.shared_models import shared_model
 from hscodec.data import DecodingLoader, HsndDataset
 from hscodec.errors import HscodecError
@@ -163,6 +164,13 @@ def report(rows: list[dict[str, Any]]) -> str:
 @click.option("--device", default="cpu", show_default=True, help="Where hscodec-batch decodes.")
 @click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Name or path of hscodec's model.")
 @click.option("--quality", type=click.FloatRange(0, 10), default=5.0, show_default=True, help="Setting of hscodec.")
+@click.option(
+    "--chunk",
+    type=click.FloatRange(float(MIN_CHUNK_SECONDS), MAX_CHUNK_SECONDS),
+    default=5.0,
+    show_default=True,
+    help="Length of hscodec's chunks (s).",
+)
 @click.option("--opus-kbps", type=float, default=24.0, show_default=True, help="Setting of Opus.")
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="The fastest counts.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the main process.")
@@ -178,7 +186,7 @@ def main(source: Path, out: Path | None, **options: Any) -> None:
     try:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            encoding = {"model": options["model"], "quality": options["quality"]}
+            encoding = {"model": options["model"], "quality": options["quality"], "chunk_seconds": options["chunk"]}
             written = write_all(folder, source, options["files"], readers, **encoding)
             for workers in map(int, options["workers"]):
                 found = loaders(

@@ -1,11 +1,12 @@
 """The short way in: `read`, `write`, `encode`, `decode` and `open`, which `hscodec` itself offers under these names.
 
-Samples are tensors [C, T], full scale 1.0. Positions count samples at the output rate, and ranges are half-open.
+Samples are tensors [C, T], full scale 1.0. Positions count samples of the output, and ranges are half-open.
 """
 
 import io
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, Union, overload
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ import torch
 from hscodec.audio.reader import AudioReader
 from hscodec.codec.constants import DEFAULT_QUALITY
 from hscodec.codec.files import FileResult, encode_file
+from hscodec.codec.playback import Number
 from hscodec.codec.reader import Reader
 from hscodec.codec.shared_models import shared_model
 from hscodec.container.tags import Tags
@@ -29,8 +31,9 @@ ModelChoice: TypeAlias = str | Path | AnyModel
 
 def open(
     source: str | Path | BinaryIO,
-    rate: int | None = None,
+    rate: Number | None = None,
     *,
+    speed: Number = 1,
     device: torch.device | str | None = None,
     keep_going: bool = False,
     model: ModelChoice | None = None,
@@ -39,7 +42,8 @@ def open(
 
     Args:
         source: A path, or a binary file that can seek, which is left open.
-        rate: Output rate (Hz); None keeps the rate of what was encoded.
+        rate: Output rate (Hz), 1 to 384 kHz, whole or not; None keeps the rate of what was encoded.
+        speed: How fast the sound is played, 0.25 to 4; pitch and duration change together.
         device: Where the networks run and tensors are returned: `cpu`, `cuda`, `cuda:N`, `mps`, or `auto` for the best
             there is. None is the CPU.
         keep_going: Read damaged and cut files as well, with silence in place of what is lost.
@@ -49,12 +53,13 @@ def open(
         FormatError: The source is not a `.hsnd` file, is damaged (without `keep_going`), or its own rate is out of
             range and `rate` is not given.
         ModelError: The model is not installed, or not the one that the file names.
-        HscodecError: The rate is out of range, or there is no such device.
+        HscodecError: The rate or the speed is out of range, or there is no such device.
     """
     loaded = None if model is None else _model(model)
-    return Reader(source, model=loaded, rate=rate, device=_device(device), keep_going=keep_going)
+    return Reader(source, model=loaded, rate=rate, speed=speed, device=_device(device), keep_going=keep_going)
 
 
+@overload
 def read(
     source: str | Path | BinaryIO,
     rate: int | None = None,
@@ -62,19 +67,46 @@ def read(
     stop: int | None = None,
     device: torch.device | str | None = None,
     *,
+    speed: Number = 1,
     keep_going: bool = False,
     model: ModelChoice | None = None,
-) -> tuple[torch.Tensor, int]:
-    """Return the samples `[start, stop)` of a `.hsnd` file and their rate; only the chunks around them are read.
+) -> tuple[torch.Tensor, int]: ...
+@overload
+def read(
+    source: str | Path | BinaryIO,
+    rate: Number,
+    start: int = 0,
+    stop: int | None = None,
+    device: torch.device | str | None = None,
+    *,
+    speed: Number = 1,
+    keep_going: bool = False,
+    model: ModelChoice | None = None,
+) -> tuple[torch.Tensor, int | Fraction]: ...
+def read(
+    source: str | Path | BinaryIO,
+    rate: Number | None = None,
+    start: int = 0,
+    stop: int | None = None,
+    device: torch.device | str | None = None,
+    *,
+    speed: Number = 1,
+    keep_going: bool = False,
+    model: ModelChoice | None = None,
+) -> tuple[torch.Tensor, int | Fraction]:
+    """Return the samples `[start, stop)` of a `.hsnd` file and their rate, an integer wherever it is whole.
+
+    Only the chunks around them are read.
 
     To give a range in seconds, open the file and ask `Reader.sample_at`.
 
     Args:
         source: A path, or a binary file that can seek, which is left open.
-        rate: Output rate (Hz); None keeps the rate of what was encoded.
-        start: First sample, counted at the output rate, from 0 to the length of the sound.
+        rate: Output rate (Hz), as in `open`; None keeps the rate of what was encoded.
+        start: First sample of the output, from 0 to the length of the sound.
         stop: One past the last sample; None, or anything beyond the end, is the end.
         device: Where the networks run and samples are returned, as in `open`; None is the CPU.
+        speed: As in `open`.
         keep_going: As in `open`.
         model: As in `open`.
 
@@ -86,10 +118,11 @@ def read(
         ModelError: As `open`.
         HscodecError: As `open`, or the range does not lie in the sound.
     """
-    with open(source, rate, device=device, keep_going=keep_going, model=model) as reader:
+    with open(source, rate, speed=speed, device=device, keep_going=keep_going, model=model) as reader:
         return reader.read(start, stop), reader.rate
 
 
+@overload
 def decode(
     data: bytes | bytearray | memoryview,
     rate: int | None = None,
@@ -97,9 +130,33 @@ def decode(
     stop: int | None = None,
     device: torch.device | str | None = None,
     *,
+    speed: Number = 1,
     keep_going: bool = False,
     model: ModelChoice | None = None,
-) -> tuple[torch.Tensor, int]:
+) -> tuple[torch.Tensor, int]: ...
+@overload
+def decode(
+    data: bytes | bytearray | memoryview,
+    rate: Number,
+    start: int = 0,
+    stop: int | None = None,
+    device: torch.device | str | None = None,
+    *,
+    speed: Number = 1,
+    keep_going: bool = False,
+    model: ModelChoice | None = None,
+) -> tuple[torch.Tensor, int | Fraction]: ...
+def decode(
+    data: bytes | bytearray | memoryview,
+    rate: Number | None = None,
+    start: int = 0,
+    stop: int | None = None,
+    device: torch.device | str | None = None,
+    *,
+    speed: Number = 1,
+    keep_going: bool = False,
+    model: ModelChoice | None = None,
+) -> tuple[torch.Tensor, int | Fraction]:
     """Return samples and rate as `read` does, from the bytes of a `.hsnd` file.
 
     Shape:
@@ -110,7 +167,8 @@ def decode(
         ModelError: As `read`.
         HscodecError: As `read`.
     """
-    return read(io.BytesIO(data), rate, start, stop, device, keep_going=keep_going, model=model)
+    with open(io.BytesIO(data), rate, speed=speed, device=device, keep_going=keep_going, model=model) as reader:
+        return reader.read(start, stop), reader.rate
 
 
 def write(
@@ -121,6 +179,7 @@ def write(
     quality: float = DEFAULT_QUALITY,
     model: ModelChoice = DEFAULT_MODEL,
     tags: Tags = (),
+    chunk_seconds: Number | None = None,
     device: torch.device | str | None = None,
     overwrite: bool = True,
 ) -> FileResult:
@@ -133,6 +192,8 @@ def write(
         quality: 0 to 10, in steps of 0.01; models of the HyperSound family know none.
         model: A model, its name, or its path. Models are loaded once in a process.
         tags: (key, value) pairs.
+        chunk_seconds: Length of a chunk (s), 0.5 to 20: short ranges are read faster from short chunks, and the file
+            is larger. None is 5 s, or with models of the HyperSound family up to 60 s.
         device: Where the networks run: as in `open`; None is the CPU.
         overwrite: Whether `target` may exist, as with other libraries that write sound.
 
@@ -143,7 +204,8 @@ def write(
         AudioError: Samples are not finite, or their type, shape or rate is not supported.
         FormatError: The tags are too long.
         ModelError: There is no such model.
-        HscodecError: The target cannot be written, the quality is out of range, or there is no such device.
+        HscodecError: The target cannot be written, the quality or the length of chunks is out of range, or there is no
+            such device.
     """
     return encode_file(
         AudioReader.from_samples(_planes(samples), rate),
@@ -151,6 +213,7 @@ def write(
         model=_model(model),
         quality=quality,
         tags=tags,
+        chunk_seconds=chunk_seconds,
         device=_device(device),
         overwrite=overwrite,
     )
@@ -163,6 +226,7 @@ def encode(
     quality: float = DEFAULT_QUALITY,
     model: ModelChoice = DEFAULT_MODEL,
     tags: Tags = (),
+    chunk_seconds: Number | None = None,
     device: torch.device | str | None = None,
 ) -> bytes:
     """Return the bytes of a `.hsnd` file; arguments and errors are those of `write`.
@@ -171,7 +235,7 @@ def encode(
         samples: [C, T] or [T], C 1 to 8
     """
     file = io.BytesIO()
-    write(file, samples, rate, quality=quality, model=model, tags=tags, device=device)
+    write(file, samples, rate, quality=quality, model=model, tags=tags, chunk_seconds=chunk_seconds, device=device)
     return file.getvalue()
 
 

@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -203,3 +204,38 @@ def test_other_files_and_damaged_ones_are_refused(path, tmp_path, speech):
         hscodec.read(path, device="warp")
     with pytest.raises(FormatError, match="missing"):
         hscodec.read(tmp_path / "missing.hsnd")
+
+
+@pytest.mark.parametrize(("rate", "speed"), [(8_000, 2), (22_050.5, 0.5), (Fraction(48_000_000, 1001), 1), (None, 4)])
+def test_speed_and_rate_are_those_of_a_reader(path, rate, speed):
+    with Reader(path, rate=rate, speed=speed, device="cpu") as reader:
+        whole, found = hscodec.read(path, rate, speed=speed)
+        assert found == reader.rate and torch.equal(whole, reader.read())
+        assert whole.shape[1] == scaled_length(20_000, RATE, Fraction(reader.rate) / Fraction(speed))
+        part, _ = hscodec.decode(path.read_bytes(), rate, 50, 700, speed=speed)
+        assert torch.equal(part, whole[:, 50:700])
+        with hscodec.open(path, rate, speed=speed) as sound:
+            assert sound.playback == reader.playback
+
+
+def test_a_rate_that_is_whole_comes_back_as_an_integer(path):
+    assert isinstance(hscodec.read(path, 8_000.0, 0, 1)[1], int)
+    assert hscodec.read(path, 8_000.5, 0, 1)[1] == Fraction(16_001, 2)
+
+
+@pytest.mark.parametrize("options", [{"speed": 0}, {"speed": 5}, {"rate": 999.9}, {"rate": float("nan")}])
+def test_impossible_rates_and_speeds_are_refused(path, options):
+    with pytest.raises(HscodecError, match="must be between"):
+        hscodec.read(path, **options)
+
+
+def test_chunks_may_be_short():
+    data = hscodec.encode(noise(60_000), RATE, model="tiny", chunk_seconds=1)
+    ordinary = hscodec.encode(noise(60_000), RATE, model="tiny")
+    with hscodec.open(io.BytesIO(data)) as short, hscodec.open(io.BytesIO(ordinary)) as long:
+        assert short.info.num_chunks == 3 and long.info.num_chunks == 1
+        assert [short.symbols(index).weights.shape[1] for index in range(3)] == [50, 50, 90]
+        assert short.num_samples == long.num_samples == 60_000
+        assert torch.equal(short.read(15_000, 33_000), short.read()[:, 15_000:33_000])
+    with pytest.raises(HscodecError, match="must last between 0.5 and 20 s"):
+        hscodec.encode(noise(100), RATE, model="tiny", chunk_seconds=0.1)

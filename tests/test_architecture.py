@@ -34,6 +34,7 @@ OWNERS = {
 }
 TORCH_FREE = (
     "cli",
+    "codec.chunk_length",
     "codec.constants",
     "codec.crop",
     "codec.info",

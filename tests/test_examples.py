@@ -33,7 +33,7 @@ def run(page, folder, monkeypatch, speech):
 def test_the_readme_s_examples_run(tmp_path, monkeypatch, speech, capsys):
     names = run("README.md", tmp_path, monkeypatch, speech)
     assert names["speech"].shape == (1, 96_152) and names["second"].shape == (1, 48_000)
-    assert names["theta"].shape[:2] == (1, 51)
+    assert names["theta"].shape[:2] == (1, 51) and names["anywhere"].shape == (1, 2)
     assert names["batch"].samples.shape == (1, 1, 16_000)
     assert "kbit/s with hsc-" in capsys.readouterr().out
 
@@ -45,6 +45,10 @@ def test_the_page_s_examples_run(tmp_path, monkeypatch, speech):
     assert torch.equal(names["words"], whole[:, 24_000:32_000])
     assert names["again"].shape[1] == 48_076 and names["wide"].shape[1] == 288_455
     assert names["info"].tags == (("title", "A sentence"),)
+    assert names["slow"].shape[1] == 576_910 and names["fast"].shape[1] == 4_000
+    assert torch.equal(names["backwards"].flip(1), hscodec.read(tmp_path / "speech.hsnd", 16_000, speed=2)[0])
+    assert names["sung"].shape == (1, 8_000)
+    assert names["delay"].item() == pytest.approx(25e-6, abs=2e-6)
     assert names["quiet"].shape == (1, 50 * 320)
     assert names["batch"].samples.shape == (1, 1, 16_000) and names["batch"].rate == 16_000
 

@@ -68,6 +68,7 @@ class Encoder:
         zstd_only: Whether symbols are coded by zstd alone, which every model can do.
         workers: Threads that encode chunks side by side; None is as many as torch would use. They do not change what
             comes out.
+        chunk_segments: Segments of a chunk, even, at most `codec.chunk_length.most_segments`.
     """
 
     def __init__(
@@ -81,12 +82,14 @@ class Encoder:
         device: torch.device,
         zstd_only: bool = False,
         workers: int | None = None,
+        chunk_segments: int = CHUNK_SEGMENTS,
     ) -> None:
         self.model = model
         self._frequencies = None if zstd_only else model.frequencies
         self.network = model.network(device)
         self.device = device
         self.quality_hundredths = quality_hundredths
+        self.chunk_segments = chunk_segments
         self.gain = gain
         rate = analysis_rate(sample_rate)
         self.samples_per_hop = int(rate * HOP_SECONDS)
@@ -125,8 +128,8 @@ class Encoder:
 
     def _whole_chunks(self) -> Iterator[EncodedChunk]:
         # The end of the file may still be anywhere: a chunk is cut off only while a whole one would remain.
-        while num_segments(self._num_read, self.samples_per_hop) - self._next_segment >= 2 * CHUNK_SEGMENTS:
-            self._encode(CHUNK_SEGMENTS)
+        while num_segments(self._num_read, self.samples_per_hop) - self._next_segment >= 2 * self.chunk_segments:
+            self._encode(self.chunk_segments)
             yield from self._packed(keep=self._num_ahead)
 
     def _hold(self, samples: np.ndarray) -> None:

@@ -83,6 +83,7 @@ def encode_file(
     zstd_only: bool = False,
     storage: Storage = Storage.WEIGHTS,
     bits: int = DEFAULT_BITS,
+    chunk_seconds: Number | None = None,
     overwrite: bool = False,
     progress: ProgressReport | None = None,
 ) -> FileResult:
@@ -102,13 +103,16 @@ def encode_file(
         zstd_only: Whether symbols are coded by zstd alone; files are then about a sixth larger.
         storage: What is stored with a model of the HyperSound family, and of no other.
         bits: Bits of a symbol with such a model, 2 to 16.
+        chunk_seconds: Length of a chunk (s), 0.5 to 20, brought to an even number of segments. Short ranges are read
+            faster from short chunks, and the file is larger. None is 5 s, or with such a model up to 60 s.
         overwrite: Whether `target` may exist. It is never the source.
         progress: Called after each block.
 
     Raises:
         AudioError: The source cannot be used, or its samples are beyond `MAX_PEAK`.
         FormatError: The tags are too long.
-        HscodecError: The target exists or cannot be written, the quality is out of range, or there is no such device.
+        HscodecError: The target exists or cannot be written, the quality or the length of chunks is out of range, or
+            there is no such device.
     """
     plan = plan_for(
         model,
@@ -116,6 +120,7 @@ def encode_file(
         zstd_only=zstd_only,
         storage=storage,
         bits=bits,
+        chunk_seconds=chunk_seconds,
         device=choose_device(device) if isinstance(device, str) else device,
         workers=workers,
     )

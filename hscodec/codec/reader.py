@@ -197,7 +197,7 @@ class Reader:
     def weights(self, start: int = 0, stop: int | None = None) -> SegmentWeights:
         """Return the weights of all target networks that sound in the samples `[start, stop)`, on the reader's device.
 
-        What is returned may take part in training.
+        What is returned may take part in training. It counts time in the encoded sound, whatever the speed.
 
         Args:
             start: First sample, 0 to `num_samples`.

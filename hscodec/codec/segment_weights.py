@@ -6,6 +6,8 @@ from fractions import Fraction
 import numpy as np
 import torch
 
+from hscodec.codec.constants import MIN_OUTPUT_RATE_HZ
+from hscodec.codec.playback import Number, Playback
 from hscodec.coding.attacks import no_attacks
 from hscodec.inr.coordinates import first_sample_of_hop
 from hscodec.inr.envelope import lowered
@@ -58,30 +60,42 @@ class SegmentWeights:
 
     @property
     def times_s(self) -> torch.Tensor:
-        """Where the segments are centred, or start if they have hidden layers: float64 [S] (s)."""
+        """Where the segments are centred, or start if they have hidden layers: float64 [S] (s of the encoded sound)."""
         segments = torch.arange(self.first_segment, self.stop_segment, dtype=torch.float64)
         return segments * float(self.hop_seconds)
 
-    def render(self, rate: int, theta: torch.Tensor | None = None) -> torch.Tensor:
+    def render(self, rate: Number, theta: torch.Tensor | None = None, *, speed: Number = 1) -> torch.Tensor:
         """Return the sound of weights, as `Reader.read` returns it; gradients flow through.
 
         Args:
-            rate: Output rate (Hz).
+            rate: Output rate (Hz), as a `Reader` takes it.
             theta: Weights to render in place of those of the file, such as `stored` or changed ones.
+            speed: How fast the sound is played, as a `Reader` takes it.
 
         Shape:
             theta: [C, S, K of the network]
-            returns: [C, T], the samples from `first_sample(rate)` on: S - 1 hops of lapped SIRENs, S of others
+            returns: [C, T], the samples from `first_sample` on: S - 1 hops of lapped SIRENs, S of others
+
+        Raises:
+            HscodecError: The rate or the speed is out of range.
         """
-        grid = Fraction(rate) * self.hop_seconds
+        grid = self._grid(rate, speed)
         rows = self.theta if theta is None else theta
         channels = [self.target.synthesize(row, grid, first_segment=self.first_segment) for row in rows]
         start = first_sample_of_hop(self.first_segment, grid)
         return lowered(torch.stack(channels) * self.gain, self.attacks, grid, origin=0, start=start)
 
-    def first_sample(self, rate: int) -> int:
-        """Return where in the file's sound, sampled at `rate`, what `render` returns begins."""
-        return first_sample_of_hop(self.first_segment, Fraction(rate) * self.hop_seconds)
+    def first_sample(self, rate: Number, *, speed: Number = 1) -> int:
+        """Return where in the file's sound, played at that rate and speed, what `render` returns begins.
+
+        Raises:
+            HscodecError: The rate or the speed is out of range.
+        """
+        return first_sample_of_hop(self.first_segment, self._grid(rate, speed))
+
+    def _grid(self, rate: Number, speed: Number) -> Fraction:
+        """Return samples of the output per hop."""
+        return Playback.of(MIN_OUTPUT_RATE_HZ, rate=rate, speed=speed).samples_per_second * self.hop_seconds
 
 
 def counted_from_start(attacks: np.ndarray, first_segment: int) -> np.ndarray:

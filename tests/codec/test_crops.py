@@ -49,6 +49,14 @@ def test_crops_are_slices_of_the_whole(long_file, rate, seconds):
         check(reader, ranges_of(reader, seconds))
 
 
+@pytest.mark.parametrize(("chunk_seconds", "seconds"), [(1, 0.3), (1, 2.5), (0.5, 0.5)])
+def test_crops_of_short_chunks(tiny_model, chunk_seconds, seconds):
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 150_000))
+    data = hscodec.encode(samples, 16_000, model=tiny_model, chunk_seconds=chunk_seconds)
+    with hscodec.open(io.BytesIO(data), 8_000) as reader:
+        check(reader, ranges_of(reader, seconds))
+
+
 def test_crops_with_attacks_and_rotations(tiny_model):
     random = np.random.default_rng(0)
     left = random.normal(size=160_000) * np.where(np.arange(160_000) % 20_000 < 10_000, 0.0005, 0.2)

@@ -144,6 +144,20 @@ def test_a_stream_decodes_to_the_same(model, wave, tmp_path):
     np.testing.assert_array_equal(first, second)
 
 
+def test_chunks_may_be_short(model, wave, tmp_path):
+    sounds = []
+    samples = np.tile(soundfile.read(wave)[0], (4, 1))
+    soundfile.write(tmp_path / "long.wav", samples, RATE, subtype="FLOAT")
+    for chunk_seconds in (None, 0.5):
+        path = tmp_path / f"{chunk_seconds}.hsnd"
+        encode_file(tmp_path / "long.wav", path, model=model, device="cpu", bits=16, chunk_seconds=chunk_seconds)
+        with Reader(path, model=model, device="cpu") as reader:
+            sounds.append((reader.info.num_chunks, reader.read()))
+    assert sounds[0][0] == 1 < sounds[1][0]
+    # Scales are per segment, so where chunks meet changes nothing.
+    torch.testing.assert_close(sounds[0][1], sounds[1][1], atol=1e-5, rtol=0)
+
+
 def test_another_model_is_refused(model, wave, tmp_path, tiny_model):
     path = tmp_path / "a.hsnd"
     encode_file(wave, path, model=model, device="cpu")

@@ -50,6 +50,19 @@ def test_all_weights_render_the_whole(long_file):
         assert weights.times_s[:3].tolist() == [0, 0.02, 0.04]
 
 
+def test_time_in_weights_is_that_of_the_encoded_sound_at_any_speed(long_file):
+    with Reader(long_file, rate=11_025, speed=2, device="cpu") as reader, Reader(long_file, device="cpu") as plain:
+        start, stop = reader.sample_at(3), reader.sample_at(4)
+        weights = reader.weights(start, stop)
+        same = plain.weights(plain.sample_at(3), plain.sample_at(4))
+        assert weights.times_s.tolist() == same.times_s.tolist()
+        assert weights.times_s[[0, -1]].tolist() == pytest.approx([3, 4])
+        torch.testing.assert_close(weights.theta, same.theta, atol=1e-6, rtol=0)
+        origin = weights.first_sample(11_025, speed=2)
+        found = weights.render(11_025, speed=2)[:, start - origin : stop - origin]
+        torch.testing.assert_close(found, reader.read(start, stop), atol=1e-5, rtol=0)
+
+
 def test_stored_weights_are_symbols_times_steps(long_file, tiny_model):
     with Reader(long_file, device="cpu") as reader:
         weights = reader.weights()
