@@ -25,6 +25,7 @@ from hscodec.coding.payload import ChunkSymbols
 from hscodec.device import choose_device
 from hscodec.errors import HscodecError
 from hscodec.inr.coordinates import first_sample_of_hop, hop_of_sample
+from hscodec.model import Hypernetwork
 from hscodec.registry import AnyModel
 
 _CPU_SEGMENTS = 600
@@ -92,21 +93,27 @@ def decode_batch(
             else:  # networks with hidden layers know nothing of one another, and gain nothing here
                 alone.append((place, partial(reader.read, start, stop)))
         parts: list[list[torch.Tensor]] = [[] for _ in sources]
-        crops = [chunks.take(*cut) for _, *cut in pieces]
-        networks = {crop.model_id: decoder.network for crop, (_, decoder, *_) in zip(crops, pieces, strict=True)}
-        batches = list(alike(crops, _CPU_SEGMENTS if device.type == "cpu" else MAX_SEGMENTS))
-
-        def render(batch: list[int]) -> list[torch.Tensor]:
-            return render_alike([crops[index] for index in batch], networks[crops[batch[0]].model_id], device)
-
-        rendered: dict[int, torch.Tensor] = {}
-        for batch, samples in zip(batches, _in_turn(pool, device)(render, batches), strict=True):
-            rendered.update(zip(batch, samples, strict=True))
-        for index, (place, *_) in enumerate(pieces):
-            parts[place].append(rendered[index])
+        crops = [(chunks.take(decoder, first, last), decoder.network) for _, decoder, first, last in pieces]
+        for (place, *_), samples in zip(pieces, _rendered(crops, pool, device), strict=True):
+            parts[place].append(samples)
         for place, read in alone:
             parts[place].append(read())
         return [torch.cat(part, 1) if len(part) > 1 else part[0] for part in parts]
+
+
+def _rendered(crops: list[tuple[LappedCrop, Hypernetwork]], pool: Executor, device: torch.device) -> list[torch.Tensor]:
+    """Return the samples of crops, each beside the networks that render it: on the CPU batches side by side."""
+
+    def render(batch: list[int]) -> list[torch.Tensor]:
+        return render_alike([crops[index][0] for index in batch], crops[batch[0]][1], device)
+
+    max_segments = _CPU_SEGMENTS if device.type == "cpu" else MAX_SEGMENTS
+    batches = list(alike([crop for crop, _ in crops], max_segments))
+    in_turn = pool.map if device.type == "cpu" else map
+    rendered: dict[int, torch.Tensor] = {}
+    for batch, samples in zip(batches, in_turn(render, batches), strict=True):
+        rendered.update(zip(batch, samples, strict=True))
+    return [rendered[index] for index in range(len(crops))]
 
 
 class _Chunks:
@@ -146,8 +153,3 @@ def _pieces(decoder: Decoder, start: int, stop: int) -> Iterator[tuple[Decoder, 
         next_start = first_sample_of_hop(hop_of_sample(start, decoder.grid) + SLICE_SEGMENTS, decoder.grid)
         yield decoder, start, min(next_start, stop)
         start = next_start
-
-
-def _in_turn(pool: Executor, device: torch.device) -> Callable[..., Iterator]:
-    """Return a `map`: on the CPU by the threads of a pool, on other devices by the calling one."""
-    return pool.map if device.type == "cpu" else map
