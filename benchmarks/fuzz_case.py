@@ -207,7 +207,7 @@ class Checker:
     def _watched(self) -> Iterator[list[int]]:
         """Note the size of all content and words in payloads, and do not read the model file for each case."""
         sizes: list[int] = []
-        decompress, load, words_reader = payload._decompress, symbols.load_model_by_id, by_context.Reader
+        decompress, load, words_reader = payload._decompress, symbols.shared_model_by_id, by_context.Reader
 
         def counting(*arguments: Any) -> bytes:
             content = decompress(*arguments)
@@ -227,11 +227,11 @@ class Checker:
             return content
 
         payload._decompress, by_context.Reader, layered._decompress = counting, counting_words, counting_layers
-        symbols.load_model_by_id = lambda name: self._model if name == self._model.model_id else load(name)
+        symbols.shared_model_by_id = lambda name: self._model if name == self._model.model_id else load(name)
         try:
             yield sizes
         finally:
-            payload._decompress, symbols.load_model_by_id, by_context.Reader = decompress, load, words_reader
+            payload._decompress, symbols.shared_model_by_id, by_context.Reader = decompress, load, words_reader
             layered._decompress = decompress_layers
 
     @staticmethod

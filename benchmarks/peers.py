@@ -121,7 +121,7 @@ def _coding_rate(sample_rate: int, kbps_per_channel: float, rates_hz: tuple[int,
 def _encode(
     samples: Samples, sample_rate: int, rate_hz: int, codec: str, container: str, kbps: float, options: dict[str, str]
 ) -> Encoded:
-    av = _av()
+    av = av_package()
     layout = _LAYOUTS[samples.shape[0]]
     file, payload_bytes = io.BytesIO(), 0
     with av.open(file, "w", format=container) as output:
@@ -139,7 +139,7 @@ def _encode(
 
 
 def _decode(encoded: Encoded, decoder: str | None = None) -> Samples:
-    av = _av()
+    av = av_package()
     with av.open(io.BytesIO(encoded.blob)) as source:
         stream = source.streams.audio[0]
         context: Any = stream.codec_context
@@ -162,7 +162,12 @@ def _planar(frame: Any) -> Samples:
     return samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
 
 
-def _av() -> ModuleType:
+def av_package() -> ModuleType:
+    """Return PyAV.
+
+    Raises:
+        HscodecError: It is not installed.
+    """
     try:
         return importlib.import_module("av")
     except ImportError as error:
@@ -170,12 +175,12 @@ def _av() -> ModuleType:
 
 
 def _libavcodec_version() -> str:
-    return "libavcodec " + ".".join(map(str, _av().library_versions["libavcodec"]))
+    return "libavcodec " + ".".join(map(str, av_package().library_versions["libavcodec"]))
 
 
 def _libopus_version() -> str:
     # PyAV does not tell; its wheels carry the library, whose own function does.
-    for path in sorted((Path(str(_av().__file__)).parents[1] / "av.libs").glob("libopus*")):
+    for path in sorted((Path(str(av_package().__file__)).parents[1] / "av.libs").glob("libopus*")):
         version = ctypes.CDLL(str(path)).opus_get_version_string
         version.restype = ctypes.c_char_p
         return version().decode()

@@ -157,22 +157,34 @@ class Hypernetwork(nn.Module):
         scaled = theta * WEIGHT_UNIT / precision.step[..., : theta.shape[-1]]
         return round_with_dead_zone(scaled, CODING_DEAD_ZONE).clamp(-MAX_SYMBOL, MAX_SYMBOL).to(torch.int32)
 
-    def refine(self, symbols: torch.Tensor, precision: Precision, quality: float | torch.Tensor) -> torch.Tensor:
+    def dequantize(self, symbols: torch.Tensor, precision: Precision) -> torch.Tensor:
+        """Return weights as they are stored, before refinement, in amplitudes: [C, S, K] to [C, S, K]."""
+        return symbols * precision.step[..., : symbols.shape[-1]] / WEIGHT_UNIT
+
+    def refine(
+        self,
+        symbols: torch.Tensor,
+        precision: Precision,
+        quality: float | torch.Tensor,
+        *,
+        margins: tuple[int, int] = (0, 0),
+    ) -> torch.Tensor:
         """Dequantise symbols and apply the shared corrections.
 
         Args:
             symbols: Weight symbols; fewer than the model's K means a narrower bandwidth, and stays so.
             precision: Step sizes and features of the same segments.
             quality: Quality in [0, 10], one for all, for each channel [C], or for each segment of each channel [C, S].
+            margins: How many of the first and the last segments are only context of the others.
 
         Shape:
             symbols: [C, S, K]
-            returns: [C, S, K], amplitudes
+            returns: [C, S - sum(margins), K], amplitudes
         """
         num_weights = symbols.shape[-1]
         padded = nn.functional.pad(symbols.to(precision.step.dtype), (0, self.config.num_weights - num_weights))
         each = self._each(quality, symbols)
-        refined = self.refinement(padded, precision.step, precision.features, self._level(each))
+        refined = self.refinement(padded, precision.step, precision.features, self._level(each), margins)
         return refined[..., :num_weights] / WEIGHT_UNIT
 
     def ideal_bits(self, latent: torch.Tensor, symbols: torch.Tensor, quality: float) -> tuple[float, float]:

@@ -43,6 +43,11 @@ def first_sample(time: Fraction | int, rate: Fraction | int) -> int:
     return ceil(time * rate - Fraction(1, 2))
 
 
+def hop_of_sample(sample: int, samples_per_hop: Fraction) -> int:
+    """Return the hop that a sample sits in: sample n sits at (n + 1/2) / samples_per_hop hops."""
+    return int((sample + Fraction(1, 2)) / samples_per_hop)
+
+
 def analysis_rate(sample_rate: int, hop_seconds: Fraction = HOP_SECONDS) -> int:
     """Return the lowest rate, not below `sample_rate`, whose hop is a whole number of samples.
 

@@ -17,22 +17,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_arrays
-
-from hscodec.coding.fixedpoint import FixedPointTables
-from hscodec.coding.frequencies import TABLE_NAMES, FrequencyTables
 from hscodec.config import from_mapping
 from hscodec.errors import ConfigError, ModelError
 from hscodec.hypernet.config import HypernetworkConfig
 
-if TYPE_CHECKING:  # torch is loaded only when a network is asked for
+if TYPE_CHECKING:  # torch is loaded only when a network is asked for, numpy only when a model is
     from typing import TypeVar
 
+    import numpy as np
     import torch
     from torch import nn
 
+    from hscodec.coding.fixedpoint import FixedPointTables
+    from hscodec.coding.frequencies import FrequencyTables
     from hscodec.hypernet.hypersound import HyperSound
     from hscodec.model import Hypernetwork
 
@@ -89,7 +86,7 @@ class _ModelFile:
     name: str
     path: Path
     sha256: str
-    arrays: dict[str, np.ndarray]
+    arrays: "dict[str, np.ndarray]"
 
     @property
     def model_id(self) -> bytes:
@@ -102,6 +99,7 @@ class _ModelFile:
         Raises:
             ModelError: The weights are not those of such a network, or not finite.
         """
+        import numpy as np
         import torch
 
         weights = {name: torch.from_numpy(array.astype(np.float32)) for name, array in self.arrays.items()}
@@ -165,8 +163,8 @@ class Model(_ModelFile):
     """
 
     config: HypernetworkConfig
-    tables: FixedPointTables
-    frequencies: FrequencyTables | None
+    tables: "FixedPointTables"
+    frequencies: "FrequencyTables | None"
     tuned_for: str = "ear"
 
     @cached_property
@@ -246,12 +244,23 @@ def model_name_by_id(model_id: bytes) -> str | None:
     return None
 
 
+def model_id_by_name(name: str) -> bytes | None:
+    """Return the id of the model with that name, or None; reads manifests only."""
+    for _, entry in _entries():
+        if entry.name == name:
+            return entry.model_id
+    return None
+
+
 def read_model_file(path: Path, name: str) -> AnyModel:
     """Read a safetensors model file.
 
     Raises:
         ModelError: The file is missing, damaged, too large, or not a model of a known family.
     """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as load_arrays
+
     content = _read(path)
     try:
         arrays = load_arrays(content)
@@ -330,7 +339,9 @@ def _metadata(content: bytes) -> dict[str, str]:
     return json.loads(content[8 : 8 + header_bytes])["__metadata__"]
 
 
-def _tables(arrays: dict[str, np.ndarray], config: HypernetworkConfig, path: Path) -> FixedPointTables:
+def _tables(arrays: "dict[str, np.ndarray]", config: HypernetworkConfig, path: Path) -> "FixedPointTables":
+    from hscodec.coding.fixedpoint import FixedPointTables
+
     try:
         tables = FixedPointTables(
             **{field.name: arrays[TABLE_PREFIX + field.name] for field in fields(FixedPointTables)}
@@ -344,7 +355,9 @@ def _tables(arrays: dict[str, np.ndarray], config: HypernetworkConfig, path: Pat
     return tables
 
 
-def _frequencies(arrays: dict[str, np.ndarray], config: HypernetworkConfig, path: Path) -> FrequencyTables | None:
+def _frequencies(arrays: "dict[str, np.ndarray]", config: HypernetworkConfig, path: Path) -> "FrequencyTables | None":
+    from hscodec.coding.frequencies import TABLE_NAMES, FrequencyTables
+
     found = {name: arrays[FREQUENCY_PREFIX + name] for name in TABLE_NAMES if FREQUENCY_PREFIX + name in arrays}
     if not found:
         return None

@@ -35,9 +35,15 @@ OWNERS = {
 }
 TORCH_FREE = (
     "cli",
+    "codec.chunk_length",
     "codec.constants",
+    "codec.crop",
+    "codec.info",
     "codec.playback",
+    "codec.shared_models",
     "codec.verify",
+    "data.index",
+    "data.open_files",
     "registry",
     "metrics",
     "hypernet.config",

@@ -177,3 +177,14 @@ def test_straight_through():
     (rounded * torch.tensor([2.0, 3.0])).sum().backward()
     assert value.grad is not None
     assert value.grad.tolist() == [2, 3]
+
+
+@pytest.mark.parametrize("margins", [(0, 0), (4, 4), (4, 0), (1, 6), (9, 2)])
+def test_margins_are_seen_and_not_refined(tiny_network, margins):
+    """Two blocks of five taps see four segments on either side."""
+    symbols = torch.randint(-3, 4, (2, 16, 40), dtype=torch.int32)
+    precision = Precision(torch.rand(2, 16, 960), torch.randn(2, 16, 16))
+    with torch.inference_mode():
+        expected = tiny_network.refine(symbols, precision, 5.0)[:, margins[0] : 16 - margins[1]]
+        refined = tiny_network.refine(symbols, precision, 5.0, margins=margins)
+    torch.testing.assert_close(refined, expected)

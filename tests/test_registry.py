@@ -1,6 +1,8 @@
 import hashlib
 import json
 import struct
+import subprocess
+import sys
 from dataclasses import asdict, fields, replace
 
 import numpy as np
@@ -271,3 +273,12 @@ def test_what_a_model_is_tuned_for_must_be_known():
     with pytest.raises(ConfigError, match="tuned_for of 'a' must be one of ear, fidelity"):
         ManifestEntry(name="a", file="a.safetensors", sha256="0" * 64, tuned_for="loudness")
     assert ManifestEntry(name="a", file="a.safetensors", sha256="0" * 64).tuned_for == "ear"
+
+
+def test_a_network_is_built_without_torchs_compiler(tiny_model_path):
+    """It takes as long to import as torch itself, and arithmetic on the meta device would do it."""
+    script = (
+        "import sys, torch; from hscodec.registry import load_model; load_model('tiny').network(torch.device('cpu')); "
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=300)

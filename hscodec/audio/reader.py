@@ -1,4 +1,4 @@
-"""Read audio in blocks, from files and pipes, and refuse what cannot be encoded with one clear line."""
+"""Read audio in blocks, from files, pipes and memory, and refuse what cannot be encoded with one clear line."""
 
 import os
 import stat
@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from hscodec.audio.pipe import PipeSource
-from hscodec.audio.sources import FileSource, Source
+from hscodec.audio.sources import FileSource, MemorySource, Source
 from hscodec.audio.tags import Tags
 from hscodec.errors import AudioError
 from hscodec.rates import MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
@@ -19,7 +19,7 @@ DEFAULT_BLOCK_SAMPLES = 1 << 16
 
 
 class AudioReader:
-    """An open audio file or pipe; a context manager.
+    """An open audio file or pipe, or samples in memory; a context manager.
 
     Attributes:
         path: The file, or what messages call the pipe.
@@ -64,6 +64,25 @@ class AudioReader:
             raise AudioError(f"{path}: {error.strerror}") from error
         reader = cls.__new__(cls)
         reader._open(FileSource(path, descriptor) if is_file else PipeSource(path, descriptor), path)
+        return reader
+
+    @classmethod
+    def from_samples(cls, samples: np.ndarray, sample_rate: int, name: str = "samples in memory") -> "AudioReader":
+        """Read samples in memory as a file would be read.
+
+        Args:
+            samples: Integers span their type's range, floats are full scale at 1.0; not copied.
+            sample_rate: Hz.
+            name: What messages call them.
+
+        Shape:
+            - samples: `[C, T]`, int16, int32, float32 or float64
+
+        Raises:
+            AudioError: They are of another type or shape, or out of the supported range.
+        """
+        reader = cls.__new__(cls)
+        reader._open(MemorySource(samples, sample_rate), Path(name))
         return reader
 
     def _open(self, source: Source, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where samples come from: a file, which can be read again, or a pipe, which cannot."""
+"""Where samples come from: a file or memory, which can be read again; a pipe, which cannot, is in `audio.pipe`."""
 
 import errno
 import os
@@ -16,6 +16,8 @@ _UNKNOWN_SAMPLES = 2**63 - 1
 """What libsndfile answers for FLAC that was written to a pipe."""
 _SEEK_FAILED = 39
 """libsndfile's SFE_PSF_FSEEK."""
+_SUBTYPES = {"int16": "PCM_16", "int32": "PCM_32", "float32": "FLOAT", "float64": "DOUBLE"}
+"""Types that samples in memory may have, and how soundfile names them."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,50 @@ class FileSource:
         except (soundfile.SoundFileError, TypeError) as error:
             # `.raw` has no header; soundfile asks for arguments that a file name cannot give.
             raise AudioError(f"{self._path}: not an audio file that can be read ({error})") from error
+
+
+class MemorySource:
+    """Samples that are in memory already.
+
+    Args:
+        samples: Integers span their type's range, floats are full scale at 1.0; not copied.
+        sample_rate: Hz.
+
+    Shape:
+        samples: [C, T], int16, int32, float32 or float64
+
+    Raises:
+        AudioError: They are of another type or shape.
+    """
+
+    is_pipe = False
+
+    def __init__(self, samples: np.ndarray, sample_rate: int) -> None:
+        if samples.ndim != 2:
+            raise AudioError(f"samples must have the shape [channels, time], not {list(samples.shape)}")
+        subtype = _SUBTYPES.get(samples.dtype.name)
+        if subtype is None:
+            raise AudioError(f"samples must be of the type {', '.join(_SUBTYPES)}, not {samples.dtype}")
+        self._samples = samples
+        self._position = 0
+        self._full_scale = 2.0 ** (8 * samples.dtype.itemsize - 1) if samples.dtype.kind == "i" else 1.0
+        self.description = Description(sample_rate, len(samples), subtype, "samples", ())
+        self.num_samples: int | None = samples.shape[1]
+
+    def read_into(self, frames: np.ndarray) -> int:
+        """Read; see `Source`."""
+        block = self._samples[:, self._position : self._position + len(frames)]
+        with np.errstate(over="ignore"):  # what a float32 cannot hold is infinite, which the reader refuses
+            frames[: block.shape[1]] = block.T if self._full_scale == 1 else block.T / self._full_scale
+        self._position += block.shape[1]
+        return block.shape[1]
+
+    def rewind(self) -> None:
+        """Go back to the first sample."""
+        self._position = 0
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 def _check_file(path: Path) -> None:

@@ -4,13 +4,14 @@ import contextlib
 import math
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hscodec.cli import console, options, paths
-from hscodec.codec.constants import DEFAULT_QUALITY
+from hscodec.codec.constants import DEFAULT_QUALITY, MAX_CHUNK_SECONDS, MIN_CHUNK_SECONDS
 
 SUFFIX = ".hsnd"
 STORED = ("weights", "latent")
@@ -55,6 +56,14 @@ def _finite(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
     help="Bits of each number in such a file, before zstd; the first layer of a SIREN gets as many as it needs.",
 )
 @click.option(
+    "--chunk",
+    metavar="SECONDS",
+    type=options.Number(MIN_CHUNK_SECONDS, MAX_CHUNK_SECONDS),
+    show_default="5",
+    help=f"Length of the parts that are decoded by themselves, {float(MIN_CHUNK_SECONDS):g} to {MAX_CHUNK_SECONDS}: "
+    "short ones come out sooner and lose less to damage, and cost quality.",
+)
+@click.option(
     "--tag",
     "edits",
     metavar="KEY=VALUE",
@@ -83,6 +92,7 @@ def command(
     quality: float | None,
     store: str | None,
     bits: int | None,
+    chunk: Fraction | None,
     edits: tuple[str, ...],
     no_tags: bool,
     zstd_only: bool,
@@ -134,6 +144,7 @@ def command(
             quality=DEFAULT_QUALITY if quality is None else quality,
             storage=Storage.BOTTLENECK if store == "latent" else Storage.WEIGHTS,
             bits=bits or DEFAULT_BITS,
+            chunk_seconds=chunk,
             tags=combined(() if no_tags else source_tags(audio), parsed_edits),
             device=device,
             zstd_only=zstd_only,

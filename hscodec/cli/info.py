@@ -2,15 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from hscodec.cli import console, options, paths
 from hscodec.errors import HscodecError
-
-if TYPE_CHECKING:
-    from hscodec.container.format import FileHeader
 
 
 @click.command(short_help="What .hsnd files say about themselves.")
@@ -45,54 +42,11 @@ def describe(path: Path) -> dict[str, Any]:
     Raises:
         FormatError: It is not a `.hsnd` file, or its header is damaged.
     """
+    from hscodec.codec.info import file_info
     from hscodec.container import open_container
-    from hscodec.container.format import NO_MODEL, VERSION_MAJOR
-    from hscodec.registry import model_name_by_id
 
     with open_container(path) as container:
-        header = container.header
-    file_bytes = path.stat().st_size
-    duration_s = container.num_samples / header.sample_rate
-    has_model = header.model_id != NO_MODEL
-    is_lapped = header.network is None
-    return {
-        "format_version": f"{VERSION_MAJOR}.{header.minor}",
-        "target_network": header.target_network.name.lower().replace("_", "-"),
-        "model_id": header.model_id.hex() if has_model else None,
-        "model_name": model_name_by_id(header.model_id) if has_model else None,
-        "sample_rate_hz": header.sample_rate,
-        "num_channels": header.num_channels,
-        "num_samples": container.num_samples,
-        "declared_num_samples": container.declared_num_samples,
-        "duration_s": duration_s,
-        "sample_format": header.sample_format.name.lower() if header.sample_format else None,
-        "quality": header.quality / 100 if is_lapped else None,
-        "hop_s": float(header.hop_seconds),
-        "bandwidth_hz": float(header.num_weights / (2 * header.hop_seconds)) if is_lapped else None,
-        "network": _network(header),
-        "gain": header.gain,
-        "num_chunks": len(container.chunks),
-        "file_bytes": file_bytes,
-        "bitrate_kbps": file_bytes * 8 / duration_s / 1000 if duration_s else None,
-        "tags": [list(tag) for tag in header.tags],
-        "index_was_rebuilt": container.index_was_rebuilt,
-    }
-
-
-def _network(header: "FileHeader") -> dict[str, Any] | None:
-    """Return shape and storage of a target network with hidden layers, None for one without."""
-    record = header.network
-    if record is None:
-        return None
-    return {
-        "hidden_layers": record.hidden_layers,
-        "width": record.width,
-        "num_frequencies": record.num_frequencies or None,
-        "omega_0": record.omega_0 or None,
-        "omega": record.omega or None,
-        "stored": record.storage.name.lower(),
-        "num_stored": header.num_weights,
-    }
+        return file_info(container).to_mapping()
 
 
 def _text(about: dict[str, Any]) -> str:

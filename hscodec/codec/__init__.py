@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hscodec.codec.batch import decode_batch as decode_batch
     from hscodec.codec.decoder import Decoder as Decoder
     from hscodec.codec.encoder import Encoder as Encoder
     from hscodec.codec.files import FileResult as FileResult
@@ -20,11 +21,12 @@ _HOMES = {
     "Encoder": "encoder",
     "FileResult": "files",
     "Reader": "reader",
+    "decode_batch": "batch",
     "decode_file": "files",
     "encode_file": "files",
     "verify_file": "verify",
 }
-__all__ = ["Decoder", "Encoder", "FileResult", "Reader", "decode_file", "encode_file", "verify_file"]
+__all__ = ["Decoder", "Encoder", "FileResult", "Reader", "decode_batch", "decode_file", "encode_file", "verify_file"]
 
 
 def __getattr__(name: str) -> Any:

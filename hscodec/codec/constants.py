@@ -5,6 +5,10 @@ from fractions import Fraction
 DEFAULT_QUALITY = 5.0
 CHUNK_SEGMENTS = 250
 """Segments of an ordinary chunk (5 s). The last chunk takes what remains, up to just under two of these."""
+MIN_CHUNK_SECONDS = Fraction(1, 2)
+"""Shorter chunks could be shorter than what refinement looks at on either side."""
+MAX_CHUNK_SECONDS = 20
+"""Two of these are the longest chunk of the format."""
 
 REFERENCE_PEAK = 0.7
 """A file is scaled to this peak before analysis, so that coding does not depend on its level."""

@@ -1,60 +1,36 @@
 """Symbols in, samples out: refinement with the segments around as context, target networks on any regular grid."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Executor, Future
 from fractions import Fraction
+from functools import partial
+from itertools import chain, islice
+from typing import TypeAlias
 
 import numpy as np
 import torch
 
 from hscodec.codec.constants import MAX_CONCEALED_SECONDS, SLICE_SEGMENTS
-from hscodec.codec.pairs import chunk_angles
+from hscodec.codec.loading import Around, Pending, SpanLoader
 from hscodec.codec.pieces import LappedPiece
 from hscodec.codec.playback import Playback
+from hscodec.codec.prepared import Prepared, join, refined
+from hscodec.codec.segment_weights import SegmentWeights, counted_from_start
 from hscodec.codec.symbols import Span, SymbolSource
+from hscodec.codec.workers import ahead, default_workers, one_torch_thread, worker_pool
 from hscodec.coding.attacks import no_attacks
 from hscodec.coding.payload import ChunkSymbols
-from hscodec.coding.rotations import channel_qualities, is_stored
 from hscodec.errors import FormatError
-from hscodec.inr.coordinates import first_sample_of_hop
+from hscodec.inr.coordinates import first_sample_of_hop, hop_of_sample
 from hscodec.inr.envelope import lowered
 from hscodec.inr.lapped import LappedSiren
 from hscodec.inr.rotation import rotated
-from hscodec.model import Precision
+from hscodec.model import Hypernetwork
 from hscodec.registry import Model
 
-
-@dataclass(frozen=True)
-class _Prepared:
-    """Symbols and precision of consecutive segments, on the device: what refinement of them and their context needs.
-
-    The attacks are those of a whole chunk; a slice or a window of several chunks has none.
-
-    Shape:
-        quality: [C, S], of each channel in each segment
-        angles: [C // 2, S], by which pairs of channels were rotated (radians)
-        is_stored: [C, S], 0 where a channel's symbols are not stored, else 1
-    """
-
-    first_segment: int
-    symbols: torch.Tensor
-    precision: Precision
-    quality: torch.Tensor
-    angles: torch.Tensor
-    is_stored: torch.Tensor
-    attacks: np.ndarray = field(default_factory=no_attacks)
-
-    @property
-    def stop_segment(self) -> int:
-        return self.first_segment + self.symbols.shape[1]
-
-    def slice(self, start: int, stop: int) -> "_Prepared":
-        """Return the segments [start, stop), counted in the stream, as far as they are here."""
-        first = min(max(start, self.first_segment), self.stop_segment)
-        cut = slice(first - self.first_segment, max(stop - self.first_segment, 0))
-        precision = Precision(self.precision.step[:, cut], self.precision.features[:, cut])
-        mixing = self.quality[:, cut], self.angles[:, cut], self.is_stored[:, cut]
-        return _Prepared(first, self.symbols[:, cut], precision, *mixing)
+_Slice: TypeAlias = tuple[int, Span, int, int, bool]
+"""Index and span, segments [first, last), whether it is the end."""
 
 
 class Decoder:
@@ -71,10 +47,12 @@ class Decoder:
         device: Where the networks run.
         keep_going: Render what is lost, gaps and damaged chunks, as silence into which the sound fades, instead of
             raising. Refinement of the segments around then does without that context.
+        workers: Threads that decode slices of one range side by side, on the CPU; None is as many as torch would use.
+            They do not change what comes out. A stream is decoded by one, so that nothing of it is waited for.
 
     Attributes:
         playback: At which times the samples of the output sit.
-        lost: The segments `[start, stop)` that were met and could not be decoded, in order.
+        device: Where the networks run.
     """
 
     def __init__(
@@ -85,18 +63,45 @@ class Decoder:
         playback: Playback | None = None,
         device: torch.device,
         keep_going: bool = False,
+        workers: int | None = None,
     ) -> None:
         header = source.header
         self.playback = playback or Playback.of(header.sample_rate)
-        self.lost: list[tuple[int, int]] = []
         self._source = source
         self._network = model.network(device)
-        self._device = device
-        self._keep_going = keep_going
+        self.device = device
+        self._loader = SpanLoader(source, self._network, device=device, keep_going=keep_going)
         self._context = model.config.refine_context
         self._target = LappedSiren(header.num_weights)
         self._grid = self.playback.samples_per_second * header.hop_seconds
-        self._prepared: dict[int, _Prepared | None] = {}
+        self._workers = workers or default_workers()
+        if device.type != "cpu" or source.is_live:
+            self._workers = 1
+
+    @property
+    def lost(self) -> list[tuple[int, int]]:
+        """The segments `[start, stop)` that were met and could not be decoded, in order."""
+        return self._loader.lost
+
+    @property
+    def source(self) -> SymbolSource[ChunkSymbols]:
+        """Symbols of the file's chunks."""
+        return self._source
+
+    @property
+    def network(self) -> Hypernetwork:
+        """The model's networks, on the decoder's device."""
+        return self._network
+
+    @property
+    def context(self) -> int:
+        """Segments on either side that refinement looks at."""
+        return self._context
+
+    @property
+    def grid(self) -> Fraction:
+        """Samples of the output per hop."""
+        return self._grid
 
     @property
     def num_samples(self) -> int | None:
@@ -105,12 +110,13 @@ class Decoder:
             return None
         return self.playback.num_samples(self._source.num_samples, self._source.header.sample_rate)
 
-    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[torch.Tensor]:
+    def blocks(self, start: int = 0, stop: int | None = None, *, reverse: bool = False) -> Iterator[torch.Tensor]:
         """Yield the samples `[start, stop)` as consecutive blocks, reading only the chunks that they need.
 
         Args:
             start: First sample of the output, at least 0.
             stop: One past the last sample; None is the end, and what is beyond the end is left out.
+            reverse: Yield the same samples the last one first; not for a stream.
 
         Shape:
             yields: [C, T] float32, on the decoder's device, none empty
@@ -118,25 +124,8 @@ class Decoder:
         Raises:
             FormatError: Something needed is lost and `keep_going` is not set, or more than `MAX_CONCEALED_SECONDS` are.
         """
-        position = start
         self._check_missing(start, stop)
-        for index, span, first, last, is_end in self._slices(start, stop):
-            # Looking for the next span may have told how long a stream is, so the end is looked up each time.
-            stop_here = self._clip(stop)
-            block_start = first_sample_of_hop(max(first - 1, 0), self._grid)
-            block_stop = first_sample_of_hop(last if is_end else last - 1, self._grid)
-            if stop_here is not None:
-                block_stop = min(block_stop, stop_here)
-            if position < block_stop:
-                block = self._render(index, span, first, last, is_end)
-                # Multiplied here, outside inference mode, so that what is handed out may take part in training.
-                yield block[:, position - block_start : block_stop - block_start] * self._source.header.gain
-                position = block_stop
-        end = self._clip(stop)
-        if end is None or position > max(end, start):
-            raise FormatError("the stream is longer than its trailer says; decode it from a file")
-        if position < end:  # at the file's rate all samples are covered, at another the last one may round up
-            yield torch.zeros(self._source.header.num_channels, end - position, device=self._device)
+        yield from self._backwards(start, stop) if reverse else self._forwards(start, stop)
 
     def read(self, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """Return the samples `[start, stop)`.
@@ -147,20 +136,48 @@ class Decoder:
         Raises:
             FormatError: As `blocks`.
         """
-        empty = torch.zeros(self._source.header.num_channels, 0, device=self._device)
+        empty = torch.zeros(self._source.header.num_channels, 0, device=self.device)
         return torch.cat([empty, *self.blocks(start, stop)], 1)
 
-    def seams(self, start: int = 0, stop: int | None = None) -> list[int]:
-        """Return the samples at which the blocks of `[start, stop)` meet, in order, its two ends included.
+    def weights(self, start: int = 0, stop: int | None = None) -> SegmentWeights:
+        """Return the weights of all segments that the samples `[start, stop)` are made of.
 
-        What lies between two of them is rendered at once. Not for a stream that has not said its length.
+        Args:
+            start: First sample of the output, at least 0.
+            stop: One past the last sample; None is the end, and what is beyond the end is left out.
 
         Raises:
-            FormatError: More than `MAX_CONCEALED_SECONDS` are missing.
+            FormatError: As `blocks`.
         """
         self._check_missing(start, stop)
-        firsts = [first_sample_of_hop(max(first - 1, 0), self._grid) for _, _, first, *_ in self._slices(start, stop)]
-        return [start, *(first for first in firsts if first > start), self._clip(stop) or start]
+        header = self._source.header
+        none = torch.zeros(header.num_channels, 0, header.num_weights, device=self.device)
+        stored, theta = [none], [none]
+        attacks: dict[int, np.ndarray] = {}
+        first, begin = self._hop_at(start), self._hop_at(start)
+        for index, span, slice_start, slice_stop, _ in self._slices(start, stop):
+            with one_torch_thread(), torch.inference_mode():
+                around = self._loader.around(index)
+                theta_here = self._theta(around, span, slice_start, slice_stop)
+                # The first of these is the last of the slice before, where there was one.
+                again = 0 if len(theta) == 1 else 1
+                begin = begin if again else max(slice_start - 1, 0)
+                theta.append(theta_here[:, again:])
+                stored.append(self._dequantized(around, slice_stop - theta_here.shape[1], slice_stop)[:, again:])
+            if around[1] is not None:
+                attacks[index] = counted_from_start(around[1].attacks, span.first_segment)
+        end = self._clip(stop) or 0
+        cut = slice(first - begin, self._hop_at(end - 1) + 2 - begin if end > start else first - begin)
+        return SegmentWeights(
+            first,
+            header.hop_seconds,
+            # Copied outside inference mode, so that what is handed out may take part in training.
+            stored=torch.cat(stored, 1)[:, cut].clone(),
+            theta=torch.cat(theta, 1)[:, cut].clone(),
+            target=self._target,
+            gain=header.gain,
+            attacks=np.concatenate([no_attacks(), *attacks.values()]),
+        )
 
     def piece(self, hop: int) -> LappedPiece:
         """Return the refined networks of a hop and of those that are rendered with it; not for a stream.
@@ -175,15 +192,91 @@ class Decoder:
         first = _slice_start(span, hop + 1)
         last = min(first + SLICE_SEGMENTS, span.stop_segment)
         is_end = last == span.stop_segment and self._source.span(index + 1) is None
-        theta = self._refined(index, span, first, last, is_end)
-        prepared = self._prepared[index]
-        attacks = no_attacks() if prepared is None else prepared.attacks
+        with one_torch_thread(), torch.inference_mode():
+            around = self._loader.around(index)
+            theta = self._refined(around, span, first, last, is_end)
+        attacks = no_attacks() if around[1] is None else around[1].attacks
         return LappedPiece(max(first - 1, 0), theta, attacks, span.first_segment)
 
     def _clip(self, stop: int | None) -> int | None:
         return min((limit for limit in (stop, self.num_samples) if limit is not None), default=None)
 
-    def _slices(self, start: int, stop: int | None) -> Iterator[tuple[int, Span, int, int, bool]]:
+    def _forwards(self, start: int, stop: int | None) -> Iterator[torch.Tensor]:
+        position = start
+        with contextlib.closing(self._rendered(self._slices(start, stop))) as slices:
+            for place, render in slices:
+                # Looking for the next span may have told how long a stream is, so the end is looked up each time.
+                stop_here = self._clip(stop)
+                block_start, block_stop = self._samples_of(place)
+                if stop_here is not None:
+                    block_stop = min(block_stop, stop_here)
+                if position < block_stop:
+                    block = render()
+                    # Multiplied here, outside inference mode, so that what is handed out may take part in training.
+                    yield block[:, position - block_start : block_stop - block_start] * self._source.header.gain
+                    position = block_stop
+        end = self._clip(stop)
+        if end is None or position > max(end, start):
+            raise FormatError("the stream is longer than its trailer says; decode it from a file")
+        if position < end:
+            yield self._rounded_up(end - position)
+
+    def _backwards(self, start: int, stop: int | None) -> Iterator[torch.Tensor]:
+        position = self._clip(stop) or start
+        with contextlib.closing(self._rendered(reversed(list(self._slices(start, stop))))) as slices:
+            for place, render in slices:
+                block_start, block_stop = self._samples_of(place)
+                covered = max(block_stop, start)
+                if covered < position:
+                    yield self._rounded_up(position - covered)
+                    position = covered
+                first = max(block_start, start)
+                if first < position:
+                    block = render()[:, first - block_start : position - block_start]
+                    yield block.flip(1) * self._source.header.gain
+                    position = first
+        if start < position:
+            yield self._rounded_up(position - start)
+
+    def _samples_of(self, place: _Slice) -> tuple[int, int]:
+        """Return the samples `[start, stop)` of the hops that a slice renders."""
+        _, _, first, last, is_end = place
+        return first_sample_of_hop(max(first - 1, 0), self._grid), first_sample_of_hop(
+            last if is_end else last - 1, self._grid
+        )
+
+    def _rounded_up(self, num_samples: int) -> torch.Tensor:
+        """Return what is behind the last hop: at the file's rate nothing, at another the last sample may be there."""
+        return torch.zeros(self._source.header.num_channels, num_samples, device=self.device)
+
+    def _rendered(self, slices: Iterator[_Slice]) -> Generator[tuple[_Slice, Callable[[], torch.Tensor]], None, None]:
+        """Yield slices, each with a function that returns its samples."""
+        first_two = list(islice(slices, 2)) if self._workers > 1 else []
+        if len(first_two) < 2:  # there is nothing that could be done side by side
+            for place in chain(first_two, slices):
+                yield place, partial(self._render, *place)
+            return
+        with worker_pool(self._workers) as pool:
+            for place, around, samples in ahead(self._begun(pool, chain(first_two, slices)), self._workers + 1):
+                yield place, partial(self._finished, place, around, samples)
+
+    def _begun(
+        self, pool: Executor, slices: Iterable[_Slice]
+    ) -> Iterator[tuple[_Slice, Pending, Future[torch.Tensor]]]:
+        """Yield slices of which a pool has begun to render the samples; only this thread reads the file."""
+        begun: dict[int, Future[Prepared | None]] = {}
+        for place in slices:
+            # The pool begins what a slice waits for before the slice itself, so there is always one that need not wait.
+            around = self._loader.begin(pool, place[0], begun)
+            yield place, around, pool.submit(self._render_pending, around, *place[1:])
+
+    def _finished(self, place: _Slice, around: Pending, samples: Future[torch.Tensor]) -> torch.Tensor:
+        """Wait for the samples of a slice, and note what was lost around it."""
+        result = samples.result()
+        self._loader.note_lost(place[0], around)
+        return result
+
+    def _slices(self, start: int, stop: int | None) -> Iterator[_Slice]:
         """Yield the slices that render `[start, stop)`: index and span, segments [first, last), whether it is the end.
 
         The slice [first, last) renders the hops [first - 1, last - 1), each with the segments on either side of it.
@@ -204,7 +297,7 @@ class Decoder:
 
     def _hop_at(self, sample: int) -> int:
         """Return the hop that a sample of the output sits in."""
-        return int((sample + Fraction(1, 2)) / self._grid)
+        return hop_of_sample(sample, self._grid)
 
     def _check_missing(self, start: int, stop: int | None) -> None:
         end = self._clip(stop)
@@ -215,101 +308,71 @@ class Decoder:
             limit = f"more than {MAX_CONCEALED_SECONDS / 3600:g} h of sound is missing"
             raise FormatError(f"{limit}; choose a range to decode what is left around it")
 
-    @torch.inference_mode()
     def _render(self, index: int, span: Span, first: int, last: int, is_end: bool) -> torch.Tensor:
         """Return the samples [C, T] of the hops [first - 1, last - 1), and of the last hop of all if `is_end`."""
-        theta = self._refined(index, span, first, last, is_end)
+        with one_torch_thread():  # as the threads of a pool do
+            return self._render_prepared(self._loader.around(index), span, first, last, is_end)
+
+    def _render_pending(self, around: Pending, span: Span, first: int, last: int, is_end: bool) -> torch.Tensor:
+        """Return what `_render` returns, once all that it needs is there."""
+        present = [None if part is None else part.result() for part in around]
+        return self._render_prepared(present, span, first, last, is_end)
+
+    @torch.inference_mode()
+    def _render_prepared(self, around: Around, span: Span, first: int, last: int, is_end: bool) -> torch.Tensor:
+        """Return what `_render` returns, from what the span and the two beside it hold."""
+        theta = self._refined(around, span, first, last, is_end)
         # Channel by channel: at high rates the samples, not the weights, are what fills the memory.
         start = max(first - 1, 0)
         channels = [self._target.synthesize(row, self._grid, first_segment=start) for row in theta]
         samples = torch.stack(channels)
-        prepared = self._prepared[index]
-        if prepared is None:
+        if around[1] is None:
             return samples
         first_sample = first_sample_of_hop(start, self._grid)
-        return lowered(samples, prepared.attacks, self._grid, origin=span.first_segment, start=first_sample)
+        return lowered(samples, around[1].attacks, self._grid, origin=span.first_segment, start=first_sample)
 
-    @torch.inference_mode()
-    def _refined(self, index: int, span: Span, first: int, last: int, is_end: bool) -> torch.Tensor:
+    def _refined(self, around: Around, span: Span, first: int, last: int, is_end: bool) -> torch.Tensor:
         """Return the refined weights [C, S, K] on either side of the hops that a slice renders."""
-        self._prepared = {i: p for i, p in self._prepared.items() if abs(i - index) <= 1}
-        theta = self._theta(index, span, first, last)
+        theta = self._theta(around, span, first, last)
         # The very last hop has no segment behind it.
         return torch.nn.functional.pad(theta, (0, 0, 0, 1)) if is_end else theta
 
-    def _theta(self, index: int, span: Span, first: int, last: int) -> torch.Tensor:
-        """Return the refined weights [C, S, K] of the segments [first - 1, last); zeros where they are lost."""
+    def _theta(self, around: Around, span: Span, first: int, last: int) -> torch.Tensor:
+        """Return the refined weights [C, S, K] of the segments [first - 1, last) of a span; zeros where they are lost.
+
+        Args:
+            around: What the span and the two beside it hold.
+            span: The span.
+            first: First segment of the slice.
+            last: One past its last segment.
+        """
         start = max(first - 1, 0)
         header = self._source.header
-        theta = torch.zeros(header.num_channels, last - start, header.num_weights, device=self._device)
-        around = [self._prepare(i) for i in (index - 1, index, index + 1)]
+        theta = torch.zeros(header.num_channels, last - start, header.num_weights, device=self.device)
         if around[1] is None:  # only the segment in front of what is lost may be there; the sound fades with it
             around = [around[0]] if first == span.first_segment else []
-        window = _join([part.slice(start - self._context, last + self._context) for part in around if part])
+        window = join([part.slice(start - self._context, last + self._context) for part in around if part])
         if window is None:
             return theta
-        refined = self._network.refine(window.symbols, window.precision, window.quality)
-        refined = rotated(refined * window.is_stored[..., None], -window.angles)
         here, stop = max(start, window.first_segment), min(last, window.stop_segment)
-        theta[:, here - start : stop - start] = refined[:, here - window.first_segment : stop - window.first_segment]
+        margins = here - window.first_segment, window.stop_segment - stop
+        (theta[:, here - start : stop - start],) = refined(self._network, [window], margins)
         return theta
 
-    def _prepare(self, index: int) -> _Prepared | None:
-        """Return what span `index` holds; None if there is no such span, or if it is lost."""
-        if index not in self._prepared:
-            span = self._source.span(index) if index >= 0 else None
-            self._prepared[index] = None if span is None else self._load(index, span)
-        return self._prepared[index]
-
-    def _load(self, index: int, span: Span) -> _Prepared | None:
-        try:
-            symbols = self._source.read(index)
-        except FormatError:
-            if not self._keep_going:
-                raise
-            self._note_lost(span)
-            return None
-        latent = torch.from_numpy(symbols.latent).to(self._device)
-        weights = torch.from_numpy(symbols.weights).to(self._device)
-        num_channels, num_segments = weights.shape[:2]
-        qualities = channel_qualities(symbols.rotations, self._source.header.quality, num_channels) / 100
-        quality = torch.from_numpy(qualities.astype(np.float32)).to(self._device)
-        stored = torch.from_numpy(is_stored(symbols.rotations, num_channels)).to(self._device)
-        return _Prepared(
-            span.first_segment,
-            weights,
-            self._network.decode_precision(latent, quality),
-            quality[:, None].expand(-1, num_segments),
-            chunk_angles(symbols.rotations, num_channels, num_segments).to(self._device),
-            stored[:, None].expand(-1, num_segments),
-            symbols.attacks,
-        )
-
-    def _note_lost(self, span: Span) -> None:
-        lost = (span.first_segment, span.stop_segment)
-        if lost not in self.lost[-3:]:  # decoding goes in one direction, so spans are met again only soon
-            self.lost.append(lost)
+    def _dequantized(self, around: Around, first: int, stop: int) -> torch.Tensor:
+        """Return the stored weights [C, S, K] of segments of a span and of the one in front of it, zeros if lost."""
+        header = self._source.header
+        weights = torch.zeros(header.num_channels, stop - first, header.num_weights, device=self.device)
+        for prepared in around[:2]:
+            if prepared is not None:
+                part = prepared.slice(first, stop)
+                values = self._network.dequantize(part.symbols, part.precision)
+                here = slice(part.first_segment - first, part.stop_segment - first)
+                weights[:, here] = rotated(values, -part.angles)
+        return weights
 
 
 def _slice_start(span: Span, segment: int) -> int:
     """Return the first segment of the slice of a span that holds `segment`, or of the one nearest to it."""
     inside = min(max(segment, span.first_segment), span.stop_segment - 1) - span.first_segment
     return span.first_segment + inside // SLICE_SEGMENTS * SLICE_SEGMENTS
-
-
-def _join(parts: list[_Prepared]) -> _Prepared | None:
-    """Return consecutive parts as one; None if there are no segments in them."""
-    parts = [part for part in parts if part.symbols.shape[1]]
-    if not parts:
-        return None
-    return _Prepared(
-        parts[0].first_segment,
-        torch.cat([part.symbols for part in parts], 1),
-        Precision(
-            torch.cat([part.precision.step for part in parts], 1),
-            torch.cat([part.precision.features for part in parts], 1),
-        ),
-        torch.cat([part.quality for part in parts], 1),
-        torch.cat([part.angles for part in parts], 1),
-        torch.cat([part.is_stored for part in parts], 1),
-    )

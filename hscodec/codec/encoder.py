@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -14,6 +14,7 @@ from hscodec.audio.resample import Resampler
 from hscodec.codec.constants import CHUNK_SEGMENTS
 from hscodec.codec.pairs import choose_rotations, chunk_angles
 from hscodec.codec.waveform_pairs import choose_waveform_rotations
+from hscodec.codec.workers import default_workers, open_pool
 from hscodec.coding.channel_pairs import channel_pairs
 from hscodec.coding.payload import ChunkSymbols, PackedChunk, pack
 from hscodec.coding.rotations import channel_qualities, is_stored
@@ -24,8 +25,6 @@ from hscodec.inr.lapped import LappedSiren
 from hscodec.inr.rotation import rotated
 from hscodec.rates import HOP_SECONDS, analysis_rate, num_segments, num_weights
 from hscodec.registry import Model
-
-_PACKING_AHEAD = 4
 
 
 @dataclass(frozen=True)
@@ -58,13 +57,6 @@ class EncodedChunk:
         )
 
 
-@dataclass(frozen=True)
-class _Pending:
-    first_segment: int
-    symbols: ChunkSymbols
-    packed: "Future[PackedChunk]"
-
-
 class Encoder:
     """Turns samples that arrive in blocks of any size into chunks; the chunks do not depend on the block sizes.
 
@@ -76,6 +68,9 @@ class Encoder:
         gain: Samples are divided by this before analysis; the decoder multiplies by it.
         device: Where the networks run.
         zstd_only: Whether symbols are coded by zstd alone, which every model can do.
+        workers: Threads that encode chunks side by side; None is as many as torch would use. They do not change what
+            comes out.
+        chunk_segments: Segments of a chunk, even, at most `codec.chunk_length.most_segments`.
     """
 
     def __init__(
@@ -88,12 +83,15 @@ class Encoder:
         gain: float,
         device: torch.device,
         zstd_only: bool = False,
+        workers: int | None = None,
+        chunk_segments: int = CHUNK_SEGMENTS,
     ) -> None:
         self.model = model
         self._frequencies = None if zstd_only else model.frequencies
         self.network = model.network(device)
         self.device = device
         self.quality_hundredths = quality_hundredths
+        self.chunk_segments = chunk_segments
         self.gain = gain
         rate = analysis_rate(sample_rate)
         self.samples_per_hop = int(rate * HOP_SECONDS)
@@ -104,8 +102,10 @@ class Encoder:
         self._held = np.zeros((num_channels, self.samples_per_hop), np.float32)
         self._num_read = 0
         self._next_segment = 0
-        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="pack")
-        self._pending: deque[_Pending] = deque()
+        workers = workers or default_workers()
+        self._pool = open_pool(workers)
+        self._num_ahead = workers + 1
+        self._pending: deque[Future[EncodedChunk]] = deque()
 
     def push(self, block: np.ndarray) -> Iterator[EncodedChunk]:
         """Take samples and yield the chunks that are complete.
@@ -130,9 +130,9 @@ class Encoder:
 
     def _whole_chunks(self) -> Iterator[EncodedChunk]:
         # The end of the file may still be anywhere: a chunk is cut off only while a whole one would remain.
-        while num_segments(self._num_read, self.samples_per_hop) - self._next_segment >= 2 * CHUNK_SEGMENTS:
-            self._encode(CHUNK_SEGMENTS)
-            yield from self._packed(keep=_PACKING_AHEAD)
+        while num_segments(self._num_read, self.samples_per_hop) - self._next_segment >= 2 * self.chunk_segments:
+            self._encode(self.chunk_segments)
+            yield from self._packed(keep=self._num_ahead)
 
     def _hold(self, samples: np.ndarray) -> None:
         self._held = np.concatenate([self._held, samples / np.float32(self.gain)], axis=1)
@@ -140,16 +140,19 @@ class Encoder:
 
     def _encode(self, count: int) -> None:
         window = self._held[:, : (count + 1) * self.samples_per_hop]
+        self._pending.append(self._pool.submit(self._encoded, window, self._next_segment, count))
+        self._held = self._held[:, count * self.samples_per_hop :]
+        self._next_segment += count
+
+    def _encoded(self, window: np.ndarray, first_segment: int, count: int) -> EncodedChunk:
+        """Return the chunk of a window, which begins one hop before the first segment's centre; several threads may."""
         attacks = find_attacks(window, self.samples_per_hop)
         samples = torch.from_numpy(np.ascontiguousarray(window))
-        # The window begins one hop before the first segment's centre.
         samples = raised(samples, attacks, Fraction(self.samples_per_hop), origin=1, start=0)
         symbols = replace(self._symbols(samples.to(self.device)), attacks=attacks)
         options = {"frequencies": self._frequencies, "pairs": channel_pairs(len(window))}
-        packed = self._pool.submit(pack, symbols, self.model.tables, self.quality_hundredths, **options)
-        self._pending.append(_Pending(self._next_segment, symbols, packed))
-        self._held = self._held[:, count * self.samples_per_hop :]
-        self._next_segment += count
+        packed = pack(symbols, self.model.tables, self.quality_hundredths, **options)
+        return EncodedChunk(first_segment, count, symbols.digest(), packed)
 
     @torch.inference_mode()
     def _symbols(self, window: torch.Tensor) -> ChunkSymbols:
@@ -171,15 +174,9 @@ class Encoder:
         return choose_rotations(theta, self.model.config, self.quality_hundredths)
 
     def _packed(self, *, keep: int) -> Iterator[EncodedChunk]:
-        """Yield packed chunks in order, leaving up to `keep` to the packing threads."""
+        """Yield finished chunks in order, leaving up to `keep` to the threads."""
         while len(self._pending) > keep:
-            pending = self._pending.popleft()
-            yield EncodedChunk(
-                first_segment=pending.first_segment,
-                num_segments=pending.symbols.weights.shape[1],
-                symbol_digest=pending.symbols.digest(),
-                packed=pending.packed.result(),
-            )
+            yield self._pending.popleft().result()
 
 
 def file_num_weights(model: Model, sample_rate: int) -> int:

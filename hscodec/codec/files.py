@@ -20,6 +20,7 @@ from hscodec.codec.plans import DEFAULT_BITS, plan_for
 from hscodec.codec.playback import Number, check_playback
 from hscodec.codec.reader import Reader, check_seconds, open_decoder
 from hscodec.codec.sample_format import sample_format
+from hscodec.codec.shared_models import shared_model_by_id
 from hscodec.codec.symbols import LayeredStream, SymbolStream
 from hscodec.container.codes import Storage
 from hscodec.container.format import FileHeader
@@ -28,7 +29,7 @@ from hscodec.container.tags import Tags, pack_tags
 from hscodec.container.writer import ContainerWriter
 from hscodec.device import choose_device
 from hscodec.errors import AudioError, FormatError, HscodecError
-from hscodec.registry import AnyModel, load_model_by_id
+from hscodec.registry import AnyModel
 
 logger = logging.getLogger(__name__)
 
@@ -78,9 +79,11 @@ def encode_file(
     quality: float = DEFAULT_QUALITY,
     tags: Tags | None = None,
     device: torch.device | str = "auto",
+    workers: int | None = None,
     zstd_only: bool = False,
     storage: Storage = Storage.WEIGHTS,
     bits: int = DEFAULT_BITS,
+    chunk_seconds: Number | None = None,
     overwrite: bool = False,
     progress: ProgressReport | None = None,
 ) -> FileResult:
@@ -96,16 +99,20 @@ def encode_file(
         quality: 0 to 10, in steps of 0.01; models of the HyperSound family know none.
         tags: What to store as tags; None is `source_tags`.
         device: Where the networks run.
+        workers: Threads that encode chunks side by side; None is as many as torch would use. They change no bit.
         zstd_only: Whether symbols are coded by zstd alone; files are then about a sixth larger.
         storage: What is stored with a model of the HyperSound family, and of no other.
         bits: Bits of a symbol with such a model, 2 to 16.
+        chunk_seconds: Length of a chunk (s), 0.5 to 20, brought to an even number of segments. Short ones come out
+            sooner and lose less to damage, and cost quality. None is 5 s, or with such a model up to 60 s.
         overwrite: Whether `target` may exist. It is never the source.
         progress: Called after each block.
 
     Raises:
         AudioError: The source cannot be used, or its samples are beyond `MAX_PEAK`.
         FormatError: The tags are too long.
-        HscodecError: The target exists or cannot be written, the quality is out of range, or there is no such device.
+        HscodecError: The target exists or cannot be written, the quality or the length of chunks is out of range, or
+            there is no such device.
     """
     plan = plan_for(
         model,
@@ -113,7 +120,9 @@ def encode_file(
         zstd_only=zstd_only,
         storage=storage,
         bits=bits,
+        chunk_seconds=chunk_seconds,
         device=choose_device(device) if isinstance(device, str) else device,
+        workers=workers,
     )
     if isinstance(target, str | Path):
         path = source.path if isinstance(source, AudioReader) else source
@@ -162,6 +171,7 @@ def decode_file(
     subtype: str | None = None,
     keep_going: bool = False,
     device: torch.device | str = "auto",
+    workers: int | None = None,
     overwrite: bool = False,
     progress: ProgressReport | None = None,
     model: AnyModel | None = None,
@@ -185,6 +195,7 @@ def decode_file(
         subtype: How samples are stored, as soundfile names it; None is the format's default, 16-bit PCM for WAV.
         keep_going: Decode what is left of a damaged file: what is lost is silence into which the sound fades.
         device: Where the networks run.
+        workers: Threads that decode slices of a file side by side, on the CPU; None is as many as torch would use.
         overwrite: Whether `target` may exist. It is never the source.
         progress: Called after each block.
         model: The model that the file names; None finds it.
@@ -213,7 +224,8 @@ def decode_file(
             overwrite=overwrite,
             progress=progress,
         )
-    with Reader(source, model=model, rate=rate, speed=speed, device=device, keep_going=keep_going) as reader:
+    reader = Reader(source, model=model, rate=rate, speed=speed, device=device, keep_going=keep_going, workers=workers)
+    with reader:
         first, last = reader.sample_range(start, stop)
         tags, header_rate = reader.header.tags, reader.playback.header_rate_hz
         writer = _open_writer(target, header_rate, reader.num_channels, subtype, last - first, overwrite, tags)
@@ -257,7 +269,7 @@ def _decode_stream(
     if header.network is not None:
         symbols = LayeredStream(stream)
     else:
-        symbols = SymbolStream(stream, model or load_model_by_id(header.model_id))
+        symbols = SymbolStream(stream, model or shared_model_by_id(header.model_id))
     decoder = open_decoder(symbols, model, rate=rate, speed=speed, device=device)
     header_rate = decoder.playback.header_rate_hz
     writer = _open_writer(

@@ -14,7 +14,7 @@ import torch
 
 from hscodec.codec.bit_allocation import group_bits
 from hscodec.codec.encoder import EncodedChunk
-from hscodec.codec.mlp_encoder import chunk_segments
+from hscodec.codec.mlp_encoder import ordinary_chunk_segments
 from hscodec.codec.stored_network import StoredNetwork, network_of_record, record_of_config
 from hscodec.coding import layered
 from hscodec.coding.order import Order
@@ -164,7 +164,7 @@ def fit_chunks(
     channels, total = samples.shape
     hop_samples = segment_length(total, sample_rate, config)
     num_segments = -(-total // hop_samples)
-    per_chunk = chunk_segments(network.num_stored * channels, hop_samples / sample_rate)
+    per_chunk = ordinary_chunk_segments(network.num_stored * channels, hop_samples / sample_rate)
     num_chunks = max(-(-num_segments // per_chunk), 1) if total else 0
     for index in range(num_chunks):
         first = index * per_chunk

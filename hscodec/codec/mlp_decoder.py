@@ -1,18 +1,19 @@
 """Symbols in, samples out, for networks with hidden layers: each segment by itself, on any regular grid."""
 
 from collections.abc import Iterator
-from fractions import Fraction
+from itertools import pairwise
 
 import torch
 
 from hscodec.codec.constants import MAX_CONCEALED_SECONDS
 from hscodec.codec.pieces import MlpPiece, Piece, SilentPiece
 from hscodec.codec.playback import Playback
+from hscodec.codec.segment_weights import SegmentWeights
 from hscodec.codec.stored_network import StoredNetwork
 from hscodec.codec.symbols import Span, SymbolSource
 from hscodec.coding.layered import LayeredSymbols
 from hscodec.errors import FormatError
-from hscodec.inr.coordinates import first_sample_of_hop
+from hscodec.inr.coordinates import first_sample_of_hop, hop_of_sample
 from hscodec.inr.segments import SegmentedMlp
 
 _BLOCK_SECONDS = 4
@@ -34,6 +35,7 @@ class MlpDecoder:
 
     Attributes:
         playback: At which times the samples of the output sit.
+        device: Where the networks run.
         lost: The segments `[start, stop)` that were met and could not be decoded, in order.
 
     Raises:
@@ -59,7 +61,7 @@ class MlpDecoder:
         self._source = source
         self._network = network
         self._target = SegmentedMlp(network.mlp)
-        self._device = device
+        self.device = device
         self._keep_going = keep_going
         self._grid = self.playback.samples_per_second * header.hop_seconds
         self._block_segments = max(int(_BLOCK_SECONDS / header.hop_seconds), 1)
@@ -72,12 +74,13 @@ class MlpDecoder:
             return None
         return self.playback.num_samples(self._source.num_samples, self._source.header.sample_rate)
 
-    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[torch.Tensor]:
+    def blocks(self, start: int = 0, stop: int | None = None, *, reverse: bool = False) -> Iterator[torch.Tensor]:
         """Yield the samples `[start, stop)` as consecutive blocks, reading only the chunks that they need.
 
         Args:
             start: First sample of the output, at least 0.
             stop: One past the last sample; None is the end, and what is beyond the end is left out.
+            reverse: Yield the same samples the last one first; not for a stream.
 
         Shape:
             yields: [C, T] float32, on the decoder's device, none empty
@@ -85,25 +88,8 @@ class MlpDecoder:
         Raises:
             FormatError: Something needed is lost and `keep_going` is not set, or more than `MAX_CONCEALED_SECONDS` are.
         """
-        position = start
         self._check_missing(start, stop)
-        index = self._source.find(self._hop_at(start))
-        while (span := self._source.span(index)) is not None:
-            end = self._clip(stop)
-            if end is not None and position >= end:
-                return
-            for block_start, block in self._span_blocks(index, span, position, end):
-                # How long a stream is may have become known by looking for the span.
-                wanted = block[:, max(position - block_start, 0) :]
-                if wanted.shape[1]:
-                    yield wanted
-                    position = block_start + block.shape[1]
-            index += 1
-        end = self._clip(stop)
-        if end is None or position > max(end, start):
-            raise FormatError("the stream is longer than its trailer says; decode it from a file")
-        if position < end:  # at the file's rate all samples are covered, at another the last one may round up
-            yield torch.zeros(self._source.header.num_channels, end - position, device=self._device)
+        yield from self._backwards(start, stop) if reverse else self._forwards(start, stop)
 
     def read(self, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """Return the samples `[start, stop)`.
@@ -114,29 +100,36 @@ class MlpDecoder:
         Raises:
             FormatError: As `blocks`.
         """
-        empty = torch.zeros(self._source.header.num_channels, 0, device=self._device)
+        empty = torch.zeros(self._source.header.num_channels, 0, device=self.device)
         return torch.cat([empty, *self.blocks(start, stop)], 1)
 
-    def seams(self, start: int = 0, stop: int | None = None) -> list[int]:
-        """Return samples at which blocks of `[start, stop)` may meet, in order, its two ends included.
+    def weights(self, start: int = 0, stop: int | None = None) -> SegmentWeights:
+        """Return the weights of all segments that the samples `[start, stop)` are made of.
 
-        Not for a stream that has not said its length.
+        Args:
+            start: First sample of the output, at least 0.
+            stop: One past the last sample; None is the end, and what is beyond the end is left out.
 
         Raises:
-            FormatError: More than `MAX_CONCEALED_SECONDS` are missing.
+            FormatError: As `blocks`.
         """
         self._check_missing(start, stop)
-        end, seams = self._clip(stop) or start, [start]
-        index = self._source.find(self._hop_at(start))
-        while (span := self._source.span(index)) is not None:
-            for segment in range(span.first_segment, span.stop_segment, self._block_segments):
-                first = first_sample_of_hop(segment, self._grid)
-                if first >= end:
-                    return [*seams, end]
-                if first > start:
-                    seams.append(first)
+        header = self._source.header
+        end = self._clip(stop) or 0
+        first, last = self._hop_at(start), self._hop_at(end - 1) + 1 if end > start else self._hop_at(start)
+        parts = [torch.zeros(header.num_channels, 0, header.num_weights, device=self.device)]
+        index = self._source.find(first)
+        while (span := self._source.span(index)) is not None and span.first_segment < last:
+            here, there = max(first, span.first_segment), min(last, span.stop_segment)
+            numbers = self._stored(index, span)
+            if numbers is None:
+                numbers = parts[0].new_zeros(len(parts[0]), span.stop_segment - span.first_segment, header.num_weights)
+            parts.append(numbers[:, here - span.first_segment : there - span.first_segment])
             index += 1
-        return [*seams, end]
+        stored = torch.cat(parts, 1)
+        with torch.no_grad():
+            theta = torch.stack([self._network.theta(channel) for channel in stored])
+        return SegmentWeights(first, header.hop_seconds, stored, theta, self._target, header.gain)
 
     @torch.no_grad()
     def piece(self, hop: int) -> Piece:
@@ -154,10 +147,49 @@ class MlpDecoder:
         num_segments = min(self._block_segments, span.stop_segment - span.first_segment - start)
         stored = self._stored(index, span)
         if stored is None:
-            silence = torch.zeros(self._source.header.num_channels, 1, device=self._device)
+            silence = torch.zeros(self._source.header.num_channels, 1, device=self.device)
             return SilentPiece(span.first_segment, span.stop_segment, silence)
         theta = tuple(self._network.theta(channel) for channel in stored[:, start : start + num_segments])
         return MlpPiece(span.first_segment + start, theta, self._target)
+
+    def _forwards(self, start: int, stop: int | None) -> Iterator[torch.Tensor]:
+        position = start
+        index = self._source.find(self._hop_at(start))
+        while (span := self._source.span(index)) is not None:
+            end = self._clip(stop)
+            if end is not None and position >= end:
+                return
+            for block_start, block in self._span_blocks(index, span, position, end):
+                # How long a stream is may have become known by looking for the span.
+                wanted = block[:, max(position - block_start, 0) :]
+                if wanted.shape[1]:
+                    yield wanted
+                    position = block_start + block.shape[1]
+            index += 1
+        end = self._clip(stop)
+        if end is None or position > max(end, start):
+            raise FormatError("the stream is longer than its trailer says; decode it from a file")
+        if position < end:  # at the file's rate all samples are covered, at another the last one may round up
+            yield torch.zeros(self._source.header.num_channels, end - position, device=self.device)
+
+    def _backwards(self, start: int, stop: int | None) -> Iterator[torch.Tensor]:
+        for block_start, block_stop in reversed(list(pairwise(self._seams(start, stop)))):
+            if block_start < block_stop:
+                yield self.read(block_start, block_stop).flip(1)
+
+    def _seams(self, start: int, stop: int | None) -> list[int]:
+        """Return samples at which blocks of `[start, stop)` may meet, in order, its two ends included."""
+        end, seams = self._clip(stop) or start, [start]
+        index = self._source.find(self._hop_at(start))
+        while (span := self._source.span(index)) is not None:
+            for segment in range(span.first_segment, span.stop_segment, self._block_segments):
+                first = first_sample_of_hop(segment, self._grid)
+                if first >= end:
+                    return [*seams, end]
+                if first > start:
+                    seams.append(first)
+            index += 1
+        return [*seams, end]
 
     def _span_blocks(
         self, index: int, span: Span, position: int, end: int | None
@@ -182,7 +214,7 @@ class MlpDecoder:
     def _render(self, stored: torch.Tensor | None, first_segment: int, num_samples: int) -> torch.Tensor:
         """Return the first samples [C, T] of consecutive segments; zeros where they are lost."""
         if stored is None:
-            return torch.zeros(self._source.header.num_channels, num_samples, device=self._device)
+            return torch.zeros(self._source.header.num_channels, num_samples, device=self.device)
         theta = [self._network.theta(channel) for channel in stored]
         channels = [self._target.synthesize(row, self._grid, first_segment=first_segment) for row in theta]
         return torch.stack(channels)[:, :num_samples].float()
@@ -203,14 +235,14 @@ class MlpDecoder:
                 raise
             self.lost.append((span.first_segment, span.stop_segment))
             return None
-        return torch.from_numpy(symbols.values()).to(self._device)
+        return torch.from_numpy(symbols.values()).to(self.device)
 
     def _clip(self, stop: int | None) -> int | None:
         return min((limit for limit in (stop, self.num_samples) if limit is not None), default=None)
 
     def _hop_at(self, sample: int) -> int:
         """Return the hop, and so the segment, that a sample of the output sits in."""
-        return int((sample + Fraction(1, 2)) / self._grid)
+        return hop_of_sample(sample, self._grid)
 
     def _check_missing(self, start: int, stop: int | None) -> None:
         end = self._clip(stop)

@@ -15,9 +15,9 @@ from hscodec.coding.payload import PackedChunk
 from hscodec.container.codes import Storage
 from hscodec.hypernet.hypersound import HyperSound
 
-MAX_CHUNK_SECONDS = 60
+ORDINARY_CHUNK_SECONDS = 60
 MAX_CHUNK_NUMBERS = 2**21
-"""Segments of a chunk: as many as stay below both. A decoder holds one chunk at a time."""
+"""Segments of an ordinary chunk: as many as stay below both. A decoder holds one chunk at a time."""
 
 
 class MlpEncoder:
@@ -31,6 +31,7 @@ class MlpEncoder:
         bits: Bits of a symbol, 2 to 16; the first layer of a SIREN may get more, see `bit_allocation`.
         gain: Samples are divided by this; the decoder multiplies by it.
         device: Where the network runs.
+        chunk_segments: Segments of a chunk, even, at most those of an ordinary one; None takes those.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class MlpEncoder:
         bits: int,
         gain: float,
         device: torch.device,
+        chunk_segments: int | None = None,
     ) -> None:
         self._network = network
         self._model = model
@@ -52,7 +54,8 @@ class MlpEncoder:
         self._resampler = Resampler(sample_rate, model.config.sample_rate, num_channels=num_channels)
         self._held = np.zeros((num_channels, 0), np.float32)
         self._next_segment = 0
-        self._chunk_segments = chunk_segments(network.num_stored * num_channels, float(model.config.hop_seconds))
+        ordinary = ordinary_chunk_segments(network.num_stored * num_channels, float(model.config.hop_seconds))
+        self._chunk_segments = chunk_segments or ordinary
 
     def push(self, block: np.ndarray) -> Iterator[EncodedChunk]:
         """Take samples and yield the chunks that are complete.
@@ -100,7 +103,7 @@ class MlpEncoder:
         return self._model.instance_weights(segments)
 
 
-def chunk_segments(numbers_per_segment: int, hop_seconds: float) -> int:
+def ordinary_chunk_segments(numbers_per_segment: int, hop_seconds: float) -> int:
     """Return the segments of an ordinary chunk, even and at least 2."""
-    most = min(MAX_CHUNK_SECONDS / hop_seconds, MAX_CHUNK_NUMBERS / numbers_per_segment)
+    most = min(ORDINARY_CHUNK_SECONDS / hop_seconds, MAX_CHUNK_NUMBERS / numbers_per_segment)
     return max(int(most) // 2 * 2, 2)

@@ -3,7 +3,8 @@
 import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import pairwise
+from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -12,10 +13,12 @@ import torch
 
 from hscodec.codec.constants import MAX_OUTPUT_RATE_HZ, MIN_OUTPUT_RATE_HZ
 from hscodec.codec.decoder import Decoder
+from hscodec.codec.info import FileInfo, file_info
 from hscodec.codec.lost import SecondsRange, heard_in, merged, missing_end
 from hscodec.codec.mlp_decoder import MlpDecoder
 from hscodec.codec.playback import Number, Playback, check_playback
 from hscodec.codec.sampling import TimeSampler
+from hscodec.codec.segment_weights import SegmentWeights
 from hscodec.codec.stored_network import stored_network
 from hscodec.codec.symbols import LayeredReader, LayeredStream, SymbolReader, SymbolStream, open_symbols
 from hscodec.coding.layered import LayeredSymbols
@@ -41,6 +44,7 @@ class Reader:
         device: Where the networks run and the samples are returned.
         keep_going: Read damaged and cut files as well: what is lost is silence into which the sound fades, and `lost`
             names it. The sound then ends with the last chunk that is left.
+        workers: Threads that decode long ranges, on the CPU; None is as many as torch would use. They change no sample.
 
     Raises:
         FormatError: The source is not a `.hsnd` file, is damaged (without `keep_going`), or its own rate is out of
@@ -53,6 +57,7 @@ class Reader:
         playback: Rate and speed of the output, exactly.
         rate: Output rate (Hz), an integer wherever it is whole.
         num_samples: Length of each channel at that rate and speed.
+        decoder: What renders it, by the chunk.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class Reader:
         speed: Number = 1,
         device: torch.device | str = "auto",
         keep_going: bool = False,
+        workers: int | None = None,
     ) -> None:
         check_playback(rate, speed)
         device = choose_device(device) if isinstance(device, str) else device
@@ -78,13 +84,13 @@ class Reader:
                 advice = "`hscodec verify` says where, --keep-going decodes the rest"
                 raise FormatError(f"{name} is cut short or damaged; {advice}")
             self._symbols = open_symbols(self._container, model)
-            self._decoder = open_decoder(
-                self._symbols, model, rate=rate, speed=speed, device=device, keep_going=keep_going
+            self.decoder = open_decoder(
+                self._symbols, model, rate=rate, speed=speed, device=device, keep_going=keep_going, workers=workers
             )
-            self.playback: Playback = self._decoder.playback
+            self.playback: Playback = self.decoder.playback
             self.rate = self.playback.rate_hz
-            self.num_samples: int = self._decoder.num_samples or 0
-            self._sampler = TimeSampler(self._decoder, self.header, self._container.num_samples, device)
+            self.num_samples: int = self.decoder.num_samples or 0
+            self._sampler = TimeSampler(self.decoder, self.header, self._container.num_samples, device)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> "Reader":
@@ -98,6 +104,16 @@ class Reader:
     def close(self) -> None:
         """Close the file if it was opened here."""
         self._stack.close()
+
+    @cached_property
+    def info(self) -> FileInfo:
+        """What the file says about itself: model, quality, tags, bitrate and so on."""
+        return file_info(self._container)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks run."""
+        return self.decoder.device
 
     @property
     def num_channels(self) -> int:
@@ -117,7 +133,7 @@ class Reader:
     @property
     def lost(self) -> list[SecondsRange]:
         """The seconds that were met so far and are lost, and the end of a file that was cut."""
-        ranges = [heard_in(self._container, *segments) for segments in self._decoder.lost]
+        ranges = [heard_in(self._container, *segments) for segments in self.decoder.lost]
         end = missing_end(self._container)
         return list(merged([*ranges, end] if end else ranges))
 
@@ -135,8 +151,8 @@ class Reader:
             FormatError: Something needed is damaged and `keep_going` is not set, or more than an hour of it is missing.
             HscodecError: The range does not lie in the sound.
         """
-        self._check_range(start, stop)
-        return self._decoder.read(start, stop)
+        self.check_range(start, stop)
+        return self.decoder.read(start, stop)
 
     def blocks(self, start: int = 0, stop: int | None = None, *, reverse: bool = False) -> Iterator[torch.Tensor]:
         """Yield what `read` would return as consecutive blocks [C, T] of a few seconds.
@@ -150,8 +166,8 @@ class Reader:
             FormatError: As `read`.
             HscodecError: As `read`.
         """
-        self._check_range(start, stop)
-        return self._backwards(start, stop) if reverse else self._decoder.blocks(start, stop)
+        self.check_range(start, stop)
+        return self.decoder.blocks(start, stop, reverse=reverse)
 
     def sample(self, times: torch.Tensor, *, band_limit_hz: float | None = None) -> torch.Tensor:
         """Return the sound at arbitrary times, as a differentiable function of them.
@@ -177,6 +193,22 @@ class Reader:
             HscodecError: The times are no vector of floats, or there can be no such band limit.
         """
         return self._sampler.sample(times, band_limit_hz=band_limit_hz)
+
+    def weights(self, start: int = 0, stop: int | None = None) -> SegmentWeights:
+        """Return the weights of all target networks that sound in the samples `[start, stop)`, on the reader's device.
+
+        What is returned may take part in training. It counts time in the encoded sound, whatever the speed.
+
+        Args:
+            start: First sample, 0 to `num_samples`.
+            stop: One past the last sample; None, or anything beyond the end, is the end.
+
+        Raises:
+            FormatError: As `read`.
+            HscodecError: The range does not lie in the sound.
+        """
+        self.check_range(start, stop)
+        return self.decoder.weights(start, stop)
 
     def sample_at(self, seconds: Fraction | float) -> int:
         """Return the first sample at that time of the encoded sound or later.
@@ -212,12 +244,14 @@ class Reader:
         spans = [place for place, span in enumerate(self._symbols.spans) if span.chunk is not None]
         return self._symbols.read(spans[index])
 
-    def _backwards(self, start: int, stop: int | None) -> Iterator[torch.Tensor]:
-        for block_start, block_stop in reversed(list(pairwise(self._decoder.seams(start, stop)))):
-            if block_start < block_stop:
-                yield self._decoder.read(block_start, block_stop).flip(1)
+    def check_range(self, start: int, stop: int | None) -> None:
+        """Refuse a range of samples that does not lie in the sound.
 
-    def _check_range(self, start: int, stop: int | None) -> None:
+        Raises:
+            HscodecError: It does not.
+        """
+        if not isinstance(start, Integral) or not isinstance(stop, Integral | None):
+            raise HscodecError(f"samples are counted in whole numbers, not from {start} to {stop}")
         if not 0 <= start <= self.num_samples:
             raise HscodecError(f"sample {start} is not in the sound, which has {self.num_samples}")
         if stop is not None and stop < start:
@@ -242,6 +276,7 @@ def open_decoder(
     speed: Number = 1,
     device: torch.device | str,
     keep_going: bool = False,
+    workers: int | None = None,
 ) -> Decoder | MlpDecoder:
     """Return the decoder of a source's target network, after checking that the file's own rate can be rendered.
 
@@ -259,4 +294,4 @@ def open_decoder(
     if isinstance(source, LayeredReader | LayeredStream):
         network = stored_network(source.header, model, device)
         return MlpDecoder(source, network, playback=playback, device=device, keep_going=keep_going)
-    return Decoder(source, source.model, playback=playback, device=device, keep_going=keep_going)
+    return Decoder(source, source.model, playback=playback, device=device, keep_going=keep_going, workers=workers)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from hscodec.codec.shared_models import shared_model_by_id
 from hscodec.container.codes import Storage, TargetNetwork
 from hscodec.container.format import NO_MODEL, FileHeader
 from hscodec.container.network import NetworkRecord
@@ -11,7 +12,7 @@ from hscodec.errors import ConfigError, FormatError, ModelError
 from hscodec.hypernet.hypersound import HyperSound
 from hscodec.inr.mlp import LayerShape, Mlp, MlpConfig, MlpKind, layer_shapes
 from hscodec.inr.weight_modes import WeightMode
-from hscodec.registry import AnyModel, HyperSoundModel, load_model_by_id
+from hscodec.registry import AnyModel, HyperSoundModel
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def stored_network(header: FileHeader, model: AnyModel | None, device: torch.dev
             raise FormatError("the file stores a bottleneck and names no model")
         found = network_of_record(header.target_network, record)
         return replace(found, mlp=found.mlp.to(device))
-    model = model or load_model_by_id(header.model_id)
+    model = model or shared_model_by_id(header.model_id)
     if header.model_id != model.model_id or not isinstance(model, HyperSoundModel):
         raise ModelError(f"the file was made with the model {header.model_id.hex()}, not {model.model_id.hex()}")
     network = model.network(device)

@@ -2,10 +2,13 @@
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Generic, TypeVar
 
+from hscodec.codec.shared_models import shared_model_by_id
+from hscodec.codec.symbol_source import Span as Span
+from hscodec.codec.symbol_source import SymbolSource as SymbolSource
 from hscodec.coding import layered
 from hscodec.coding.layered import LayeredSymbols
 from hscodec.coding.order import Order
@@ -14,60 +17,9 @@ from hscodec.container.format import ChunkOrder, FileHeader, TargetNetwork
 from hscodec.container.reader import Chunk, ChunkEntry, ChunkStream, ContainerReader
 from hscodec.errors import FormatError, ModelError
 from hscodec.rates import HOP_SECONDS, MAX_CHANNELS
-from hscodec.registry import AnyModel, Model, load_model_by_id
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """The segments `[first_segment, stop_segment)`: those of one chunk, or of a gap where chunks are missing.
-
-    Attributes:
-        first_segment: Segments before it.
-        stop_segment: One past its last segment.
-        chunk: Index of the chunk in the container; None in a gap.
-    """
-
-    first_segment: int
-    stop_segment: int
-    chunk: int | None
-
+from hscodec.registry import AnyModel, Model
 
 SymbolsT = TypeVar("SymbolsT", ChunkSymbols, LayeredSymbols)
-ReadT = TypeVar("ReadT", bound="ChunkSymbols | LayeredSymbols", covariant=True)
-
-
-class SymbolSource(Protocol[ReadT]):
-    """What a decoder reads: spans that follow one another from segment 0 on without a hole, and their symbols."""
-
-    @property
-    def header(self) -> FileHeader:
-        """The file's header."""
-        ...
-
-    @property
-    def num_samples(self) -> int | None:
-        """Length of each channel at the file's rate; None as long as a stream has not said it."""
-        ...
-
-    def span(self, index: int) -> Span | None:
-        """Return span `index`, or None behind the last one."""
-        ...
-
-    def find(self, segment: int) -> int:
-        """Return the index of the span that holds `segment`."""
-        ...
-
-    def num_missing(self, first: int, stop: int) -> int:
-        """Return how many of the segments `[first, stop)` lie in gaps."""
-        ...
-
-    def read(self, index: int) -> ReadT:
-        """Return the symbols of span `index`.
-
-        Raises:
-            FormatError: It is a gap, or its chunk is damaged: checksum, payload or symbol digest are wrong.
-        """
-        ...
 
 
 class _FileSymbols(ABC, Generic[SymbolsT]):
@@ -86,7 +38,7 @@ class _FileSymbols(ABC, Generic[SymbolsT]):
         self._gaps = [span for span in self.spans if span.chunk is None]
 
     @abstractmethod
-    def _symbols(self, chunk: Chunk) -> SymbolsT:
+    def unpack(self, chunk: Chunk) -> SymbolsT:
         """Unpack a chunk and compare its symbols with their digest."""
 
     @property
@@ -112,16 +64,29 @@ class _FileSymbols(ABC, Generic[SymbolsT]):
         gaps = (span for span in self._gaps if span.first_segment < stop and span.stop_segment > first)
         return sum(min(span.stop_segment, stop) - max(span.first_segment, first) for span in gaps)
 
+    @property
+    def is_live(self) -> bool:
+        """False: all of a file is there."""
+        return False
+
+    def fetch(self, index: int) -> Callable[[], SymbolsT]:
+        """Read the chunk of span `index`, and return what unpacks it.
+
+        Raises:
+            FormatError: It is a gap, or its chunk is damaged: the checksum is wrong.
+        """
+        span = self.spans[index]
+        if span.chunk is None:
+            raise FormatError(f"segments {span.first_segment} to {span.stop_segment}: chunks are missing")
+        return partial(self.unpack, self._container.read_chunk(span.chunk))
+
     def read(self, index: int) -> SymbolsT:
         """Return the symbols of span `index`.
 
         Raises:
             FormatError: It is a gap, or its chunk is damaged: checksum, payload or symbol digest are wrong.
         """
-        span = self.spans[index]
-        if span.chunk is None:
-            raise FormatError(f"segments {span.first_segment} to {span.stop_segment}: chunks are missing")
-        return self._symbols(self._container.read_chunk(span.chunk))
+        return self.fetch(index)()
 
 
 class SymbolReader(_FileSymbols[ChunkSymbols]):
@@ -140,7 +105,12 @@ class SymbolReader(_FileSymbols[ChunkSymbols]):
         self.model = check_fit(container.header, model)
         super().__init__(container)
 
-    def _symbols(self, chunk: Chunk) -> ChunkSymbols:
+    def unpack(self, chunk: Chunk) -> ChunkSymbols:
+        """Return the symbols of a chunk.
+
+        Raises:
+            FormatError: Its payload is damaged, or its symbols are not those that were encoded.
+        """
         return checked_symbols(chunk, self.header, self.model)
 
 
@@ -158,7 +128,12 @@ class LayeredReader(_FileSymbols[LayeredSymbols]):
         check_layered(container.header)
         super().__init__(container)
 
-    def _symbols(self, chunk: Chunk) -> LayeredSymbols:
+    def unpack(self, chunk: Chunk) -> LayeredSymbols:
+        """Return the symbols of a chunk.
+
+        Raises:
+            FormatError: Its payload is damaged, or its symbols are not those that were encoded.
+        """
         return checked_layered_symbols(chunk, self.header)
 
 
@@ -176,7 +151,7 @@ class _StreamedSymbols(ABC, Generic[SymbolsT]):
         self._is_at_end = False
 
     @abstractmethod
-    def _symbols(self, chunk: Chunk) -> SymbolsT:
+    def unpack(self, chunk: Chunk) -> SymbolsT:
         """Unpack a chunk and compare its symbols with their digest."""
 
     @property
@@ -208,13 +183,22 @@ class _StreamedSymbols(ABC, Generic[SymbolsT]):
         """Return 0: a stream in which a chunk is missing cannot be decoded."""
         return 0
 
+    @property
+    def is_live(self) -> bool:
+        """True: a stream may be written while it is read."""
+        return True
+
+    def fetch(self, index: int) -> Callable[[], SymbolsT]:
+        """Return what unpacks the chunk of span `index`, one of the two that were asked for last."""
+        return partial(self.unpack, self._chunks[index])
+
     def read(self, index: int) -> SymbolsT:
         """Return the symbols of span `index`, one of the two that were asked for last.
 
         Raises:
             FormatError: Payload or symbol digest are wrong.
         """
-        return self._symbols(self._chunks[index])
+        return self.fetch(index)()
 
     def _take(self) -> None:
         chunk = next(self._stream, None)
@@ -242,7 +226,12 @@ class SymbolStream(_StreamedSymbols[ChunkSymbols]):
         self.model = check_fit(stream.header, model)
         super().__init__(stream)
 
-    def _symbols(self, chunk: Chunk) -> ChunkSymbols:
+    def unpack(self, chunk: Chunk) -> ChunkSymbols:
+        """Return the symbols of a chunk.
+
+        Raises:
+            FormatError: Its payload is damaged, or its symbols are not those that were encoded.
+        """
         return checked_symbols(chunk, self.header, self.model)
 
 
@@ -260,7 +249,12 @@ class LayeredStream(_StreamedSymbols[LayeredSymbols]):
         check_layered(stream.header)
         super().__init__(stream)
 
-    def _symbols(self, chunk: Chunk) -> LayeredSymbols:
+    def unpack(self, chunk: Chunk) -> LayeredSymbols:
+        """Return the symbols of a chunk.
+
+        Raises:
+            FormatError: Its payload is damaged, or its symbols are not those that were encoded.
+        """
         return checked_layered_symbols(chunk, self.header)
 
 
@@ -273,7 +267,7 @@ def open_symbols(container: ContainerReader, model: AnyModel | None = None) -> S
     """
     if container.header.network is not None:
         return LayeredReader(container)
-    return SymbolReader(container, model or load_model_by_id(container.header.model_id))
+    return SymbolReader(container, model or shared_model_by_id(container.header.model_id))
 
 
 def check_layered(header: FileHeader) -> None:

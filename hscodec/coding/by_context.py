@@ -15,10 +15,11 @@ from hscodec.coding.coupling import AGREEMENT_BITS, Coupling, band_slices, expec
 from hscodec.coding.fixedpoint import FixedPointTables, fine_scale_classes, latent_from_residuals, latent_residuals
 from hscodec.coding.frequencies import FrequencyTables
 from hscodec.coding.order import NUM_FINE_CLASSES
-from hscodec.coding.rans import Coder, Distribution, Reader, Writer, code_bits, distribution
+from hscodec.coding.rans import Coder, Distribution, Reader, Writer, code_bits, code_runs, distribution
 from hscodec.coding.tokens import (
     ESCAPE_MAGNITUDE,
     ESCAPE_TOKEN,
+    NUM_DIRECT,
     lowest_magnitudes,
     raw_bits,
     tokens_of,
@@ -256,23 +257,28 @@ def _code_magnitudes(
     """
     order = np.argsort(rows.reshape(-1), kind="stable")
     magnitudes = magnitudes.reshape(-1)[order]
-    tokens = tokens_of(magnitudes)
-    stops = np.cumsum(np.bincount(rows.reshape(-1)))
-    for row in np.flatnonzero(np.diff(stops, prepend=0)).tolist():
-        chosen = slice(stops[row - 1] if row else 0, stops[row])
-        tokens[chosen] = coder.code(models(row), tokens[chosen])
-    coded = lowest_magnitudes(tokens)
-    with_bits = np.flatnonzero(raw_bits(tokens))
-    bits = raw_bits(tokens[with_bits])
-    for num_bits in np.unique(bits).tolist():
-        chosen = with_bits[bits == num_bits]
+    tokens = _code_tokens(coder, models, np.bincount(rows.reshape(-1)), tokens_of(magnitudes))
+    coded = tokens.astype(np.uint32)
+    beyond = np.flatnonzero(tokens >= NUM_DIRECT)  # few; all others are their tokens
+    coded[beyond] = lowest_magnitudes(tokens[beyond])
+    bits = raw_bits(tokens[beyond])
+    for num_bits in np.unique(bits[bits > 0]).tolist():
+        chosen = beyond[bits == num_bits]
         coded[chosen] += code_bits(coder, num_bits, magnitudes[chosen] - coded[chosen]).astype(np.uint32)
-    large = np.flatnonzero(tokens == ESCAPE_TOKEN)
+    large = beyond[tokens[beyond] == ESCAPE_TOKEN]
     if large.size:
         coded[large] = _code_large(coder, magnitudes[large])
     result = np.empty_like(coded)
     result[order] = coded
     return result.reshape(rows.shape)
+
+
+def _code_tokens(
+    coder: Coder, models: Callable[[int], Distribution], counts: np.ndarray, tokens: np.ndarray
+) -> np.ndarray:
+    """Code tokens [N] that are sorted by row, of which there are so many to each row."""
+    rows = np.flatnonzero(counts)
+    return code_runs(coder, [models(row) for row in rows.tolist()], counts[rows], tokens)
 
 
 def _code_large(coder: Coder, magnitudes: np.ndarray) -> np.ndarray:
@@ -287,10 +293,11 @@ def _code_large(coder: Coder, magnitudes: np.ndarray) -> np.ndarray:
 
 def _code_signs(coder: Coder, magnitudes: np.ndarray, symbols: np.ndarray) -> np.ndarray:
     """Code the signs of all symbols that are not zero; return the symbols, int32."""
-    signed = magnitudes > 0
-    is_negative = np.zeros(magnitudes.shape, bool)
-    is_negative[signed] = code_bits(coder, 1, symbols[signed] < 0)
-    return _signed(magnitudes, is_negative)
+    chosen = np.flatnonzero(magnitudes)  # most are zero
+    is_negative = code_bits(coder, 1, symbols.reshape(-1)[chosen] < 0).astype(bool)
+    coded = np.zeros(magnitudes.size, np.int32)
+    coded[chosen] = _signed(magnitudes.reshape(-1)[chosen], is_negative)
+    return coded.reshape(magnitudes.shape)
 
 
 def _code_related_signs(coder: Coder, magnitudes: np.ndarray, symbols: np.ndarray, firsts: _Firsts) -> np.ndarray:

@@ -181,8 +181,11 @@ def fine_scale_classes(
     hidden = hidden.reshape(hidden.shape[0], 2 * hidden.shape[1], hidden.shape[2] // 2)
     hidden = _residual(hidden, _layer(_windows(hidden, 3), tables.segment_mix, tables.segment_mix_bias))
     bias = _at_quality(tables.leave_bias, quality)[..., :num_weights]
-    log_scale = _layer(hidden, tables.leave[:, :num_weights], bias)
-    return np.clip(np.floor((log_scale + _LOWEST) / _FINE_CLASS_WIDTH), 0, NUM_FINE_CLASSES - 1).astype(np.uint8)
+    fine_classes = _layer(hidden, tables.leave[:, :num_weights], bias)
+    fine_classes += _LOWEST
+    fine_classes /= _FINE_CLASS_WIDTH
+    # Cutting off the fraction of what is not negative is rounding down.
+    return np.clip(fine_classes, 0, NUM_FINE_CLASSES - 1, out=fine_classes).astype(np.uint8)
 
 
 def _at_quality(knots: np.ndarray, quality: np.ndarray) -> np.ndarray:
@@ -201,8 +204,10 @@ def _windows(values: np.ndarray, taps: int) -> np.ndarray:
 
 
 def _layer(values: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    total = values @ weight.astype(np.float64) + bias.astype(np.float64)
-    return np.floor(total * 2.0**-WEIGHT_BITS)
+    total = values @ weight.astype(np.float64)
+    total += bias
+    total *= 2.0**-WEIGHT_BITS
+    return np.floor(total, out=total)
 
 
 def _relu(values: np.ndarray) -> np.ndarray:

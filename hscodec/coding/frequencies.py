@@ -16,6 +16,8 @@ FREQUENCY_BITS = 20
 """The frequencies of a table add up to 2^20."""
 MAX_CONTEXTS = 64
 MAX_UNIT = 2**16
+_LATENT = -1
+"""Stands for the table of the latent where passes are numbered."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,7 @@ class FrequencyTables:
     edges: np.ndarray
     weights: np.ndarray
     latent: np.ndarray
-    _models: dict[tuple[int, ...], Distribution] = field(default_factory=dict, init=False, repr=False)
+    _models: dict[tuple[int, int], Distribution] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         num_contexts = self.edges.shape[-1] + 1 if self.edges.ndim == 2 else 0
@@ -82,16 +84,16 @@ class FrequencyTables:
 
     def weight_model(self, pass_index: int, row: int) -> Distribution:
         """Return the coder's model of tokens in a pass; `row` is the context times 64 plus the fine scale class."""
-        return self._model(self.weights, (pass_index, *divmod(row, NUM_FINE_CLASSES)))
+        model = self._models.get((pass_index, row))  # asked for two thousand times in a chunk
+        return model or self._model(pass_index, row, self.weights[(pass_index, *divmod(row, NUM_FINE_CLASSES))])
 
     def latent_model(self, row: int) -> Distribution:
         """Return the coder's model of the tokens of a latent channel; `row` is the whole quality times Z plus z."""
-        return self._model(self.latent, divmod(row, self.latent_channels))
+        model = self._models.get((_LATENT, row))
+        return model or self._model(_LATENT, row, self.latent[divmod(row, self.latent_channels)])
 
-    def _model(self, table: np.ndarray, row: tuple[int, ...]) -> Distribution:
-        if row not in self._models:
-            self._models[row] = distribution(table[row], FREQUENCY_BITS)
-        return self._models[row]
+    def _model(self, table: int, row: int, frequencies: np.ndarray) -> Distribution:
+        return self._models.setdefault((table, row), distribution(frequencies, FREQUENCY_BITS))
 
 
 def _lengths(table: np.ndarray) -> np.ndarray:

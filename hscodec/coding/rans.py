@@ -79,12 +79,31 @@ class Reader:
 
     def code(self, model: Distribution, symbols: np.ndarray) -> np.ndarray:
         """Return the next symbols, as many as are given: [N] int32."""
-        return self._coder.decode(model, len(symbols))
+        return self._coder.decode(model, symbols.size)
+
+    def read_runs(self, models: list[Distribution], counts: np.ndarray) -> list[np.ndarray]:
+        """Return the next symbols in runs, so many of each model."""
+        decode = self._coder.decode
+        return [decode(model, count) for model, count in zip(models, counts.tolist(), strict=True)]
 
     def check_end(self) -> None:
         """Raise FormatError unless everything was read."""
         if not self._coder.is_empty():
             raise FormatError("payload does not end with its last symbol")
+
+
+def code_runs(coder: Coder, models: list[Distribution], counts: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+    """Code symbols [N] in runs, each with a model of its own.
+
+    A chunk has two thousand runs, and Python's part of coding them is done by one thread at a time.
+    """
+    if not models:
+        return symbols
+    if type(coder) is Reader:
+        return np.concatenate(coder.read_runs(models, counts))
+    stops = np.cumsum(counts).tolist()
+    parts = (symbols[start:stop] for start, stop in zip([0, *stops], stops, strict=False))
+    return np.concatenate([coder.code(model, part) for model, part in zip(models, parts, strict=True)])
 
 
 def code_bits(coder: Coder, num_bits: int, values: np.ndarray) -> np.ndarray:

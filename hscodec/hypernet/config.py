@@ -79,6 +79,11 @@ class HypernetworkConfig:
         return self.refine_blocks * (self.refine_kernel // 2)
 
     @property
+    def precision_context(self) -> int:
+        """Segments on either side whose latents have a say in a segment's step sizes, within its chunk."""
+        return 3 * self.decoder_blocks * (self.block_kernel // 2)
+
+    @property
     def hop_seconds(self) -> Fraction:
         """Distance between two segments (s)."""
         return Fraction(1, 50)

@@ -268,4 +268,5 @@ def dense_layers(widths: tuple[int, ...]) -> nn.Sequential:
 
 def _keep_variance(layer: nn.Conv1d | nn.Linear) -> None:
     """Let weights neither raise nor lower the variance; biases stay as they are, uniform and small."""
-    nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
+    if not layer.weight.is_meta:  # there it would import torch's compiler, and weights come from a file
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")

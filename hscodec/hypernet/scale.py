@@ -24,20 +24,23 @@ class ScaleNetwork(nn.Module):
 
     def __init__(self, config: HypernetworkConfig) -> None:
         super().__init__()
+        # Files are loaded into networks on the meta device. Drawing normal numbers there, and products of unlike
+        # shapes, would import torch's compiler, which takes as long as torch itself: what follows does without.
         width = config.scale_width
         self.enter = nn.Conv1d(config.latent_channels, width, 5, padding=2, bias=False)
-        levels = torch.tensor([config.level(knot) for knot in range(QUALITY_KNOTS)])[:, None]
+        levels = torch.tensor([[config.level(knot)] for knot in range(QUALITY_KNOTS)], device="cpu")
         slopes = torch.empty(1, width).uniform_(-0.5, 0.5)
-        self.enter_bias = nn.Parameter(slopes * levels)
+        self.enter_bias = nn.Parameter(levels.to(slopes.device) @ slopes)
         self.latent_mix = nn.Conv1d(width, width, 3, padding=1)
         self.unpair = nn.Linear(width, 2 * width)
         self.segment_mix = nn.Conv1d(width, width, 3, padding=1)
         self.leave = nn.Linear(width, config.num_weights, bias=False)
         # Symbols are weights over step size, and steps shrink with quality: that much of the scale is known beforehand.
         expected = (config.step_per_level * levels - 1) / OUTPUT_GAIN
-        self.leave_bias = nn.Parameter(expected.repeat(1, config.num_weights))
+        self.leave_bias = nn.Parameter(torch.empty(QUALITY_KNOTS, config.num_weights).copy_(expected))
         for layer in (self.enter, self.latent_mix, self.unpair, self.segment_mix):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if not layer.weight.is_meta:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         nn.init.zeros_(self.leave.weight)
 
     def forward(self, latent: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:

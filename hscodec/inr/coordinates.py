@@ -8,6 +8,7 @@ of a signal with M samples per hop sits at time (n + 1/2) / M.
 from fractions import Fraction
 
 from hscodec.rates import first_sample
+from hscodec.rates import hop_of_sample as hop_of_sample
 
 
 def first_sample_of_hop(hop: int, samples_per_hop: Fraction) -> int:

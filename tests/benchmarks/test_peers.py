@@ -132,7 +132,7 @@ def test_two_channels_halve_their_rate_below_twice_the_bitrate(codec, stereo):
     samples = stereo(48_000, 0.3)
     coded_hz = []
     for clip, kbps in ((samples[:1], 64.0), (samples, 64.0), (samples, 96.0)):
-        with peers._av().open(io.BytesIO(codec.encode(clip, 48_000, kbps).blob)) as file:
+        with peers.av_package().open(io.BytesIO(codec.encode(clip, 48_000, kbps).blob)) as file:
             coded_hz.append(file.streams.audio[0].rate)
     assert coded_hz == [48_000, 24_000, 48_000]
 

@@ -74,7 +74,7 @@ def test_the_readme_starts_with_installing_and_testing():
     assert (REPOSITORY / "tests" / "data" / "speech.flac").is_file()
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/cli.md", "CHANGELOG.md", "tests/data/README.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/cli.md", "docs/python.md", "CHANGELOG.md", "tests/data/README.md"])
 def test_links_between_pages_lead_somewhere(page):
     path = REPOSITORY / page
     links = re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8"))

@@ -263,3 +263,13 @@ def test_who_stops_listening_gets_no_complaint(tiny_model_path, tone_path):
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+def test_chunks_may_be_short(encode, tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 40_000), 8000)
+    counts = []
+    for arguments in ((), ("--chunk", "1")):
+        assert encode("-f", *arguments, tmp_path / "a.wav").exit_code == 0
+        with open(tmp_path / "a.hsnd", "rb") as file:
+            counts.append(len(ContainerReader(file).chunks))
+    assert counts == [1, 5]

@@ -71,8 +71,8 @@ def test_blocks_are_short(long_file, tiny_model):
 def test_a_range_reads_no_more_chunks_than_it_needs(many_chunks, tiny_model):
     source = SymbolReader(ContainerReader(io.BytesIO(many_chunks.read_bytes())), tiny_model)
     met = []
-    read = source.read
-    source.read = lambda index: met.append(index) or read(index)
+    fetch = source.fetch
+    source.fetch = lambda index: met.append(index) or fetch(index)
     decoder = Decoder(source, tiny_model, device=CPU)
     spans = source.spans
     assert len(spans) == 7
@@ -94,7 +94,7 @@ def test_slices_join_without_a_seam(source, tiny_model):
     whole = decoder.read()
     network, quality = tiny_model.network(CPU), source.header.quality / 100
     with torch.inference_mode():
-        parts = [decoder._prepare(index) for index in range(len(source.spans))]
+        parts = [decoder._loader.around(index)[1] for index in range(len(source.spans))]
         precision = type(parts[0].precision)(
             torch.cat([part.precision.step for part in parts], 1),
             torch.cat([part.precision.features for part in parts], 1),
@@ -110,7 +110,7 @@ def test_chunks_shorter_than_the_context_of_refinement(many_chunks, tiny_model, 
     decoder = open_at(many_chunks, tiny_model, rate=rate)
     whole = decoder.read()
     assert whole.shape == (1, scaled_length(3200, 8000, rate))
-    assert len(decoder._prepared) <= 3  # memory does not grow with the length of a file
+    assert len(decoder._loader._prepared) <= 3  # memory does not grow with the length of a file
     for start in range(0, whole.shape[1], 371):
         part = open_at(many_chunks, tiny_model, rate=rate).read(start, start + 50)
         assert torch.equal(part, whole[:, start : start + 50])

@@ -109,6 +109,24 @@ def test_any_range_is_the_slice_of_the_whole(model, wave, tmp_path):
             np.testing.assert_array_equal(np.concatenate([b.numpy() for b in reader.blocks()], 1), whole)
 
 
+@pytest.mark.parametrize("storage", list(Storage))
+def test_weights_are_those_of_the_networks_that_are_heard(model, wave, tmp_path, storage):
+    path = tmp_path / "a.hsnd"
+    encode_file(wave, path, model=model, storage=storage, device="cpu")
+    with Reader(path, model=model, rate=11_025, device="cpu") as reader:
+        symbols = reader.symbols(0)
+        weights = reader.weights()
+        assert weights.num_segments == 4 and weights.first_segment == 0
+        np.testing.assert_array_equal(weights.stored.numpy(), symbols.values()[:, :4])
+        assert weights.theta.shape[-1] == weights.target.num_weights
+        rendered = weights.render(11_025)[:, : reader.num_samples]
+        torch.testing.assert_close(rendered, reader.read(), atol=1e-6, rtol=1e-5)
+        part = reader.weights(2_000, 3_000)  # 1.45 to 2.18 segments
+        assert (part.first_segment, part.num_segments) == (1, 2)
+        torch.testing.assert_close(part.theta, weights.theta[:, 1:3])
+        assert reader.weights(100, 100).num_segments == 0
+
+
 def test_a_stream_decodes_to_the_same(model, wave, tmp_path):
     class Pipe(io.BytesIO):
         def seekable(self):
@@ -121,8 +139,23 @@ def test_a_stream_decodes_to_the_same(model, wave, tmp_path):
     encode_file(wave, path, model=model, device="cpu")
     for source, target in ((path, tmp_path / "file.wav"), (Pipe(path.read_bytes()), tmp_path / "pipe.wav")):
         decode_file(source, target, model=model, device="cpu", subtype="FLOAT")
-    # Not the bytes: in files of floats libsndfile notes the time.
-    np.testing.assert_array_equal(soundfile.read(tmp_path / "file.wav")[0], soundfile.read(tmp_path / "pipe.wav")[0])
+    # Samples, not bytes: libsndfile notes the time of day in float WAV files.
+    first, second = (soundfile.read(tmp_path / name, dtype="float32")[0] for name in ("file.wav", "pipe.wav"))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_chunks_may_be_short(model, wave, tmp_path):
+    sounds = []
+    samples = np.tile(soundfile.read(wave)[0], (4, 1))
+    soundfile.write(tmp_path / "long.wav", samples, RATE, subtype="FLOAT")
+    for chunk_seconds in (None, 0.5):
+        path = tmp_path / f"{chunk_seconds}.hsnd"
+        encode_file(tmp_path / "long.wav", path, model=model, device="cpu", bits=16, chunk_seconds=chunk_seconds)
+        with Reader(path, model=model, device="cpu") as reader:
+            sounds.append((reader.info.num_chunks, reader.read()))
+    assert sounds[0][0] == 1 < sounds[1][0]
+    # Scales are per segment, so where chunks meet changes nothing.
+    torch.testing.assert_close(sounds[0][1], sounds[1][1], atol=1e-5, rtol=0)
 
 
 def test_another_model_is_refused(model, wave, tmp_path, tiny_model):

@@ -91,7 +91,7 @@ def test_backwards_everything_is_refined_once(long_file, monkeypatch):
     rendered = []
     render = Decoder._render
     monkeypatch.setattr(Decoder, "_render", lambda self, *part: rendered.append(part[2]) or render(self, *part))
-    with Reader(long_file, device="cpu") as reader:
+    with Reader(long_file, device="cpu", workers=1) as reader:
         list(reader.blocks(reverse=True))
     assert rendered == sorted(set(rendered), reverse=True)
 

@@ -46,3 +46,15 @@ def test_interpolation_between_knots():
     assert values.shape == (5, 1, 2)
     torch.testing.assert_close(values[:, 0, 0], quality)
     torch.testing.assert_close(values[:, 0, 1], torch.tensor([0.0, 0.5, 9.0, 81 + 0.25 * 19, 100.0]))
+
+
+@pytest.mark.parametrize("shape", [(1, 9, 6), (3, 8, 6)])
+def test_without_gradients_it_is_the_same_block(shape):
+    block = ConvNextBlock(6, 5)
+    torch.nn.init.normal_(block.project.weight)
+    inputs = torch.randn(shape)
+    expected = block(inputs)
+    with torch.inference_mode():
+        torch.testing.assert_close(block(inputs), expected)
+        torch.testing.assert_close(block(inputs, (2, 3)), expected[:, 2:-3])
+        torch.testing.assert_close(block(inputs.transpose(0, 1)[:, :1]), block(inputs.transpose(0, 1)[:, :1].clone()))
