@@ -125,9 +125,9 @@ def _codecs(runs: Path, fit_steps: int) -> list[FileCodec]:
         if not run.name.startswith(f"{ABLATED}-"):
             codecs.append(generated(run.name, path, Storage.WEIGHTS, 8))
         if run.name == ABLATED:
-            codecs += [generated(run.name, path, Storage.BOTTLENECK, bits) for bits in (4, 5, 6)]
-            codecs += [generated(run.name, path, Storage.WEIGHTS, bits) for bits in (4, 6, 16)]
-    codecs += [generated(SHIPPED, SHIPPED, Storage.BOTTLENECK, bits) for bits in (5, 6, 8)]
+            codecs += [generated(run.name, path, Storage.BOTTLENECK, bits) for bits in (4, 6)]
+            codecs += [generated(run.name, path, Storage.WEIGHTS, bits) for bits in (4, 16)]
+    codecs += [generated(SHIPPED, SHIPPED, Storage.BOTTLENECK, bits) for bits in (6, 8)]
     codecs.append(generated(SHIPPED, SHIPPED, Storage.WEIGHTS, 8))
     for kind in KINDS:
         network = suggested_network(kind, SEGMENT_SECONDS)
