@@ -34,6 +34,12 @@ def markdown(content: dict[str, Any]) -> str:
     bits = sorted(point for point in points if point[0].startswith(f"{ABLATED}, "))
     known = {*generated, *bits, *((f"{name}, latent", 8.0) for name in ablations)}
     others = [point for point in points if point not in known]
+    training = content["runs"][-1]["training"]
+
+    def with_steps(point: Point) -> str:
+        steps = training[point[0].rpartition(", ")[0]]["steps"]
+        return f"{point[0]} ({steps:,} steps)"
+
     return (
         "\n\n".join(
             [
@@ -41,12 +47,12 @@ def markdown(content: dict[str, Any]) -> str:
                 _introduction(content),
                 "## Target networks and weight modes",
                 "What is stored: the bottleneck (latent) or the weights that it generates, 8 bits a number.",
-                _table(points, generated, lambda point: point[0]),
+                _table(points, generated, with_steps),
                 "## Bits of a number",
                 _table(points, bits, lambda point: f"{point[0]}, {point[1]:g} bits"),
                 "## Without one part of the training",
                 f"`{ABLATED}`, its bottleneck stored with 8 bits.",
-                _table(points, [(f"{name}, latent", 8.0) for name in ablations], lambda point: point[0]),
+                _table(points, [(f"{name}, latent", 8.0) for name in ablations], with_steps),
                 "## Networks fitted to each clip, and the flagship",
                 "Behind a fit stand its bits, behind the flagship its quality. A fit is trained while it encodes.",
                 _table(points, others, lambda point: f"{point[0]}, {point[1]:g}"),

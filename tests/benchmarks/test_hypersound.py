@@ -124,7 +124,7 @@ def test_from_folders_to_tables(monkeypatch, tmp_path, models, speech, tiny_mode
         row["scores"] |= dict.fromkeys(("lsd", "si_snr", "pesq", "stoi", "cdpam"), 1.0)
     text = markdown(content)
     latent = next(row for row in content["rows"] if (row["codec"], row["setting"]) == (f"{ABLATED}, latent", 8))
-    assert f"| {ABLATED}, latent | 258 | {latent['kbps']:.1f} |" in text
+    assert f"| {ABLATED}, latent (1,200 steps) | 258 | {latent['kbps']:.1f} |" in text
     assert "3 minutes of one CPU core, 1,200 to 1,200 steps" in text
     again = CliRunner().invoke(hypersound.main, arguments)
     assert again.exit_code == 0
