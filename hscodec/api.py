@@ -192,8 +192,8 @@ def write(
         quality: 0 to 10, in steps of 0.01; models of the HyperSound family know none.
         model: A model, its name, or its path. Models are loaded once in a process.
         tags: (key, value) pairs.
-        chunk_seconds: Length of a chunk (s), 0.5 to 20: short ranges are read faster from short chunks, and the file
-            is larger. None is 5 s, or with models of the HyperSound family up to 60 s.
+        chunk_seconds: Length of a chunk (s), 0.5 to 20: short ones lose less to damage, and cost quality. None is 5 s,
+            or with models of the HyperSound family up to 60 s.
         device: Where the networks run: as in `open`; None is the CPU.
         overwrite: Whether `target` may exist, as with other libraries that write sound.
 

@@ -1,4 +1,4 @@
-"""How long chunks are: short ones cost bytes, and are what a short range or a delay can be had for; no torch."""
+"""How long chunks are: short ones come out sooner and lose less to damage, and cost quality; no torch."""
 
 from fractions import Fraction
 

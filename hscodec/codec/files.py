@@ -103,8 +103,8 @@ def encode_file(
         zstd_only: Whether symbols are coded by zstd alone; files are then about a sixth larger.
         storage: What is stored with a model of the HyperSound family, and of no other.
         bits: Bits of a symbol with such a model, 2 to 16.
-        chunk_seconds: Length of a chunk (s), 0.5 to 20, brought to an even number of segments. Short ranges are read
-            faster from short chunks, and the file is larger. None is 5 s, or with such a model up to 60 s.
+        chunk_seconds: Length of a chunk (s), 0.5 to 20, brought to an even number of segments. Short ones come out
+            sooner and lose less to damage, and cost quality. None is 5 s, or with such a model up to 60 s.
         overwrite: Whether `target` may exist. It is never the source.
         progress: Called after each block.
 
