@@ -1,6 +1,6 @@
 """What the spans of a source hold, ready to be refined: loaded by the calling thread, or by a pool of threads."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from typing import TypeAlias
 
@@ -49,11 +49,10 @@ class SpanLoader:
             FormatError: One of them is lost and `keep_going` is not set.
         """
         self._prepared = {i: part for i, part in self._prepared.items() if abs(i - index) <= 1}
-        for i, span in self._beside(index):
-            if i not in self._prepared:
-                self._prepared[i] = self._load(span, self._fetch(i))
-                if self._prepared[i] is None:
-                    self._note_lost(span)
+        for i, span in self._beside(index, self._prepared):
+            self._prepared[i] = self._load(span, self._fetch(i))
+            if self._prepared[i] is None:
+                self._note_lost(span)
         return [self._prepared.get(i) for i in range(index - 1, index + 2)]
 
     def begin(self, pool: Executor, index: int, begun: "dict[int, Future[Prepared | None]]") -> Pending:
@@ -66,23 +65,28 @@ class SpanLoader:
         """
         for i in [i for i in begun if abs(i - index) > 1]:
             del begun[i]
-        for i, span in self._beside(index):
-            if i not in begun:
-                begun[i] = pool.submit(self._load, span, self._fetch(i))
+        for i, span in self._beside(index, begun):
+            begun[i] = pool.submit(self._load, span, self._fetch(i))
         return [begun.get(i) for i in range(index - 1, index + 2)]
 
     def note_lost(self, index: int, pending: Pending) -> None:
         """Note what is lost of what was begun around span `index`, all of which is finished by now."""
         around = dict(enumerate(pending, index - 1))
-        for i, span in self._beside(index):
-            part = around[i]
-            if part is not None and part.result() is None:
-                self._note_lost(span)
+        there = [i for i, part in around.items() if part is None or part.result() is not None]
+        for _, span in self._beside(index, there):
+            self._note_lost(span)
 
-    def _beside(self, index: int) -> list[tuple[int, Span]]:
-        """Return span `index` and those beside it, each with its index."""
-        spans = ((i, self._source.span(i)) for i in range(max(index - 1, 0), index + 2))
-        return [(i, span) for i, span in spans if span is not None]
+    def _beside(self, index: int, without: Container[int]) -> Iterator[tuple[int, Span]]:
+        """Yield span `index` and those beside it, each with its index.
+
+        Args:
+            index: Index of the span.
+            without: Those not to look for: a stream knows no more of a span that is two behind the last one.
+        """
+        for i in range(max(index - 1, 0), index + 2):
+            span = None if i in without else self._source.span(i)
+            if span is not None:
+                yield i, span
 
     def _fetch(self, index: int) -> _Unpack | FormatError:
         """Return what unpacks a chunk, or why there is none."""
