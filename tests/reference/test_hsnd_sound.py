@@ -128,7 +128,10 @@ def test_attacks_at_any_rate(tmp_path, reference, tiny_model, assert_same_sound,
     assert_same_sound(tmp_path / "out.hsnd", tiny_model, rate)
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.hsnd") if path.stem != "empty"))
+LAPPED = [path.stem for path in GOLDEN.glob("*.hsnd") if not path.stem.startswith(("empty", "fitted", "generated"))]
+
+
+@pytest.mark.parametrize("name", sorted(LAPPED))  # those with hidden layers are rendered in test_layers.py
 def test_golden_files(assert_same_sound, name):
     has_context = name.startswith(("context", "rotated", "pair"))
     tiny = GOLDEN / ("tiny-context.safetensors" if has_context else "tiny.safetensors")

@@ -17,7 +17,7 @@ from hscodec.container import ContainerReader
 from hscodec.errors import HscodecError
 from hscodec.inr.mlp import MlpConfig
 
-HOSTILE = Path(__file__).parents[1] / "hostile"
+HOSTILE, GOLDEN = (Path(__file__).parents[1] / folder for folder in ("hostile", "golden"))
 NETWORKS = {
     "siren": MlpConfig(kind="siren", hidden_layers=2, width=6, omega_0=80.0, omega=5.0),
     "fmlp": MlpConfig(kind="fmlp", hidden_layers=1, width=9, num_frequencies=4),
@@ -67,6 +67,14 @@ def test_both_render_the_same_sound(fitted, reference, sound, rate):
     with Reader(fitted, rate=rate, device="cpu") as reader:
         samples = reader.read().numpy()
     assert samples.shape == expected.shape
+    assert np.abs(samples - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("fitted*.hsnd")), ids=lambda path: path.stem)
+def test_both_render_golden_files_alike(path, reference, sound):
+    expected = sound.render_layers(reference.read_file(path.read_bytes(), None), 8_000)
+    with Reader(path, rate=8_000, device="cpu") as reader:
+        samples = reader.read().numpy()
     assert np.abs(samples - expected).max() < 1e-4 * np.abs(expected).max()
 
 
