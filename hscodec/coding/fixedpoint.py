@@ -10,6 +10,7 @@ Numbers are fixed point: activations have ACTIVATION_BITS fractional bits, weigh
     y = floor((W x + b) / 2^WEIGHT_BITS),   b with ACTIVATION_BITS + WEIGHT_BITS fractional bits
 """
 
+import sys
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -204,10 +205,22 @@ def _windows(values: np.ndarray, taps: int) -> np.ndarray:
 
 
 def _layer(values: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    total = values @ weight.astype(np.float64)
+    total = _product(values, weight.astype(np.float64))
     total += bias
     total *= 2.0**-WEIGHT_BITS
     return np.floor(total, out=total)
+
+
+def _product(values: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Return the matrix product, by torch where it is loaded anyway; sums are exact, so both give the same.
+
+    NumPy's BLAS shares each product with all cores, and what waits there for the next one takes them from other chunks;
+    torch keeps to the calling thread where it was told to (`codec.workers`).
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or not hasattr(torch, "from_numpy"):  # the latter while another thread imports it
+        return values @ matrix
+    return (torch.from_numpy(values) @ torch.from_numpy(matrix)).numpy()
 
 
 def _relu(values: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from hscodec.coding import fixedpoint
 from hscodec.coding.fixedpoint import FixedPointTables, latent_from_residuals, latent_residuals, scale_classes
 from hscodec.errors import ModelError
 from hscodec.training.fixed_point import fixed_point_tables
@@ -174,3 +175,15 @@ def test_tables_too_wide_for_exact_sums_are_refused():
             leave=zeros(width, 1),
             leave_bias=zeros(11, 1, dtype=np.int64),
         )
+
+
+def test_products_are_the_same_with_torch_and_without(monkeypatch):
+    random = np.random.default_rng(0)
+    values = random.integers(-(2**22), 2**22, (2, 50, 480)).astype(np.float64)
+    matrix = random.integers(-(2**16), 2**16, (480, 160)).astype(np.float64)
+    with_torch = fixedpoint._product(values, matrix)
+    monkeypatch.delitem(sys.modules, "torch")
+    without = fixedpoint._product(values, matrix)
+    np.testing.assert_array_equal(with_torch, without)
+    exact = values.astype(np.int64) @ matrix.astype(np.int64)
+    np.testing.assert_array_equal(with_torch, exact.astype(np.float64))
