@@ -74,7 +74,8 @@ class SoundFileReader:
             first, last = around(start, stop, rate, file.samplerate)
             file.seek(first)
             frames = file.read(min(last, file.frames) - first, dtype="float32", always_2d=True)
-            return cut(frames.T, first, start, stop, file.samplerate, rate)
+            samples = np.asarray(frames.T, dtype=np.float32)
+            return cut(samples, first, start, stop, file.samplerate, rate)
 
 
 class OpusReader:
