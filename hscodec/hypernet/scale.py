@@ -24,13 +24,14 @@ class ScaleNetwork(nn.Module):
 
     def __init__(self, config: HypernetworkConfig) -> None:
         super().__init__()
-        # Files are loaded into networks on the meta device. Drawing normal numbers there, and products of unlike
-        # shapes, would import torch's compiler, which takes as long as torch itself: what follows does without.
+        # Files are loaded into networks on the meta device. Drawing normal numbers there, and products, would import
+        # sympy or torch's compiler, which take up to as long as torch itself: what follows does without.
         width = config.scale_width
         self.enter = nn.Conv1d(config.latent_channels, width, 5, padding=2, bias=False)
         levels = torch.tensor([[config.level(knot)] for knot in range(QUALITY_KNOTS)], device="cpu")
         slopes = torch.empty(1, width).uniform_(-0.5, 0.5)
-        self.enter_bias = nn.Parameter(levels.to(slopes.device) @ slopes)
+        rising = slopes.expand(QUALITY_KNOTS, -1) if slopes.is_meta else levels.to(slopes.device) @ slopes
+        self.enter_bias = nn.Parameter(rising)
         self.latent_mix = nn.Conv1d(width, width, 3, padding=1)
         self.unpair = nn.Linear(width, 2 * width)
         self.segment_mix = nn.Conv1d(width, width, 3, padding=1)
