@@ -63,12 +63,12 @@ def dequantize(samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 class SegmentSampler:
-    """Draws batches of segments for ever; the same seed gives the same batches.
+    """Draws batches of crops, of one segment or several, for ever; the same seed gives the same batches.
 
     Args:
-        crops: Draws crops at the corpus' rate, as long as `source_samples` says.
-        sample_rate: Rate of the segments (Hz).
-        segment_samples: T.
+        crops: Draws them at the corpus' rate, as long as `source_samples` says.
+        sample_rate: Rate of the crops (Hz).
+        crop_samples: T.
         augment: Variations.
         seed: Seed of the variations.
     """
@@ -78,13 +78,13 @@ class SegmentSampler:
         crops: CropSampler,
         *,
         sample_rate: int,
-        segment_samples: int,
+        crop_samples: int,
         augment: HyperSoundAugmentConfig | None = None,
         seed: int = 0,
     ) -> None:
         self.crops = crops
         self.sample_rate = sample_rate
-        self.segment_samples = segment_samples
+        self.crop_samples = crop_samples
         self.augment = augment or HyperSoundAugmentConfig()
         # Not the sequence of numbers that the crops are drawn by.
         self.random = np.random.default_rng((seed, 1))
@@ -93,7 +93,7 @@ class SegmentSampler:
         """Return the next batch: float32 [B, T]."""
         batch = resample(self.crops.draw().samples, SAMPLE_RATE, self.sample_rate)
         lead = round(_LEAD_S * self.sample_rate)
-        segments = np.stack([self._mangled(item) for item in batch])[:, lead : lead + self.segment_samples]
+        segments = np.stack([self._mangled(item) for item in batch])[:, lead : lead + self.crop_samples]
         if self.augment.dequantize:
             segments = dequantize(segments, self.random)
         return segments.astype(np.float32)
@@ -111,10 +111,10 @@ class SegmentSampler:
         return mangle_phase(samples, allpass_response(samples.size, self.sample_rate, corner_hz=corner_hz, order=order))
 
 
-def source_samples(segment_samples: int, sample_rate: int) -> int:
-    """Return how many samples of the corpus make a segment, with what is cut off around it."""
+def source_samples(crop_samples: int, sample_rate: int) -> int:
+    """Return how many samples of the corpus make a crop, with what is cut off around it."""
     cut_off = round(_LEAD_S * sample_rate) + round(_TAIL_S * sample_rate)
-    return scaled_length(segment_samples + cut_off, sample_rate, SAMPLE_RATE)
+    return scaled_length(crop_samples + cut_off, sample_rate, SAMPLE_RATE)
 
 
 def segment_sampler(config: HyperSoundTrainingConfig, *, seed: int) -> SegmentSampler:
@@ -136,7 +136,7 @@ def segment_sampler(config: HyperSoundTrainingConfig, *, seed: int) -> SegmentSa
     return SegmentSampler(
         crops,
         sample_rate=shape.sample_rate,
-        segment_samples=config.crop_samples,
+        crop_samples=config.crop_samples,
         augment=config.augment,
         seed=seed,
     )

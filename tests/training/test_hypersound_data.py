@@ -26,7 +26,7 @@ def sampler(folder, *, segment_samples=8192, sample_rate=RATE, augment=PLAIN, se
         max_attenuation_db=0.0,
         seed=seed,
     )
-    return SegmentSampler(crops, sample_rate=sample_rate, segment_samples=segment_samples, augment=augment, seed=seed)
+    return SegmentSampler(crops, sample_rate=sample_rate, crop_samples=segment_samples, augment=augment, seed=seed)
 
 
 @pytest.fixture
