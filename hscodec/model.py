@@ -181,11 +181,8 @@ class Hypernetwork(nn.Module):
             symbols: [C, S, K]
             returns: [C, S - sum(margins), K], amplitudes
         """
-        num_weights = symbols.shape[-1]
-        padded = nn.functional.pad(symbols.to(precision.step.dtype), (0, self.config.num_weights - num_weights))
-        each = self._each(quality, symbols)
-        refined = self.refinement(padded, precision.step, precision.features, self._level(each), margins)
-        return refined[..., :num_weights] / WEIGHT_UNIT
+        step, each = precision.step[..., : symbols.shape[-1]], self._each(quality, symbols)
+        return self.refinement(symbols, step, precision.features, self._level(each), margins) / WEIGHT_UNIT
 
     def ideal_bits(self, latent: torch.Tensor, symbols: torch.Tensor, quality: float) -> tuple[float, float]:
         """Return the ideal code lengths (latent, weights) in bits of what `encode_latent` and `quantize` returned.

@@ -5,7 +5,6 @@ The layout is normative in `docs/format.md`. Reading and writing are one walk th
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +14,7 @@ from hscodec.coding.coupling import AGREEMENT_BITS, Coupling, band_slices, expec
 from hscodec.coding.fixedpoint import FixedPointTables, fine_scale_classes, latent_from_residuals, latent_residuals
 from hscodec.coding.frequencies import FrequencyTables
 from hscodec.coding.order import NUM_FINE_CLASSES
-from hscodec.coding.rans import Coder, Distribution, Reader, Writer, code_bits, code_runs, distribution
+from hscodec.coding.rans import Coder, Distribution, Reader, Writer, code_bits, distribution
 from hscodec.coding.tokens import (
     ESCAPE_MAGNITUDE,
     ESCAPE_TOKEN,
@@ -42,12 +41,12 @@ class Statistics(Protocol):
         """Where contexts end, for each pass, [P, X - 1]."""
         ...
 
-    def weight_model(self, pass_index: int, row: int) -> Distribution:
-        """Return the distribution of tokens in a pass and a row."""
+    def weight_models(self, rows: np.ndarray) -> list[Distribution]:
+        """Return the distributions of tokens by pass, context and fine scale class."""
         ...
 
-    def latent_model(self, row: int) -> Distribution:
-        """Return the distribution of tokens of one latent channel at one whole quality."""
+    def latent_models(self, rows: np.ndarray) -> list[Distribution]:
+        """Return the distributions of tokens by whole quality and latent channel."""
         ...
 
 
@@ -205,14 +204,15 @@ def _walk_channels(
         if firsts is not None and first_loudness is not None:
             counts = firsts.weights_of(index)
             around = mixed_loudness(around, first_loudness[chosen], counts)
-        models, rows = _rows(frequencies, index, around, fine_classes[chosen], is_told=counts > 0)
-        magnitudes[chosen] = _code_magnitudes(coder, models, rows, magnitudes[chosen])
-        neighbourhood.show(grid, magnitudes[chosen])
+        rows = _rows(frequencies, index, around, fine_classes[chosen], is_told=counts > 0)
+        coded = _code_magnitudes(coder, frequencies.weight_models, rows, magnitudes[chosen])
+        neighbourhood.show(grid, coded)
+        magnitudes[chosen] = coded
     if firsts is None:
-        coded = _code_signs(coder, magnitudes, weights)
+        weights = _code_signs(coder, magnitudes, weights)
     else:
-        coded = _code_related_signs(coder, magnitudes, weights, firsts)
-    return _Coded(residuals, latent, fine_classes, coded)
+        weights = _code_related_signs(coder, magnitudes, weights, firsts)
+    return _Coded(residuals, latent, fine_classes, weights)
 
 
 def _code_residuals(coder: Coder, residuals: np.ndarray, frequencies: Statistics, qualities: np.ndarray) -> np.ndarray:
@@ -221,24 +221,27 @@ def _code_residuals(coder: Coder, residuals: np.ndarray, frequencies: Statistics
     ordered = residuals.transpose(2, 0, 1)
     rows = len(ordered) * ((qualities + 50) // 100) + np.arange(len(ordered))[:, None]
     rows = np.broadcast_to(rows[..., None], ordered.shape)
-    magnitudes = _code_magnitudes(coder, frequencies.latent_model, rows, _magnitudes(ordered))
+    magnitudes = _code_magnitudes(coder, frequencies.latent_models, rows, _magnitudes(ordered))
     return _code_signs(coder, magnitudes, ordered).transpose(1, 2, 0)
 
 
 def _rows(
     frequencies: Statistics, index: int, around: np.ndarray, fine_classes: np.ndarray, *, is_told: np.ndarray
-) -> tuple[Callable[[int], Distribution], np.ndarray]:
-    """Return tables of frequencies by number, and the number of each symbol's; `is_told` broadcasts to the symbols.
+) -> np.ndarray:
+    """Return which row of the tables of frequencies is each symbol's; `is_told` broadcasts to the symbols.
 
     The first pass has no neighbours. Where it is told of another channel's loudness, it takes the tables of the second.
     """
-    rows = contexts(around, frequencies.edges[index]) * NUM_FINE_CLASSES + fine_classes
-    if index or not is_told.any():
-        return partial(frequencies.weight_model, index), rows.astype(np.uint16)  # fast to sort
-    per_pass = (frequencies.edges.shape[1] + 1) * NUM_FINE_CLASSES
-    told = contexts(around, frequencies.edges[1]) * NUM_FINE_CLASSES + fine_classes + per_pass
-    rows = np.where(is_told, told, rows)
-    return lambda row: frequencies.weight_model(*divmod(row, per_pass)), rows.astype(np.uint16)
+
+    def rows(table: int) -> np.ndarray:
+        edges = frequencies.edges[table]
+        rows = contexts(around, edges).astype(np.uint16, copy=False)  # fast to sort
+        rows += table * (len(edges) + 1)
+        rows *= NUM_FINE_CLASSES
+        rows += fine_classes
+        return rows
+
+    return np.where(is_told, rows(1), rows(0)) if index == 0 and is_told.any() else rows(index)
 
 
 def _magnitudes(symbols: np.ndarray) -> np.ndarray:
@@ -246,39 +249,39 @@ def _magnitudes(symbols: np.ndarray) -> np.ndarray:
 
 
 def _code_magnitudes(
-    coder: Coder, models: Callable[[int], Distribution], rows: np.ndarray, magnitudes: np.ndarray
+    coder: Coder, models: Callable[[np.ndarray], list[Distribution]], rows: np.ndarray, magnitudes: np.ndarray
 ) -> np.ndarray:
     """Code magnitudes, those of one row of a table of frequencies after those of another.
 
+    Args:
+        coder: Writer or reader.
+        models: Returns the distributions of rows.
+        rows: The row of each symbol.
+        magnitudes: The symbols' magnitudes.
+
     Shape:
-        rows: any, the number of each symbol's row
+        rows: any
         magnitudes: the same, uint32
         returns: the same
     """
     order = np.argsort(rows.reshape(-1), kind="stable")
-    magnitudes = magnitudes.reshape(-1)[order]
-    tokens = _code_tokens(coder, models, np.bincount(rows.reshape(-1)), tokens_of(magnitudes))
+    magnitudes = magnitudes.reshape(-1)
+    counts = np.bincount(rows.reshape(-1))
+    present = np.flatnonzero(counts)
+    tokens = coder.code_runs(models(present), counts[present], lambda: tokens_of(magnitudes[order]))
     coded = tokens.astype(np.uint32)
     beyond = np.flatnonzero(tokens >= NUM_DIRECT)  # few; all others are their tokens
     coded[beyond] = lowest_magnitudes(tokens[beyond])
     bits = raw_bits(tokens[beyond])
     for num_bits in np.unique(bits[bits > 0]).tolist():
         chosen = beyond[bits == num_bits]
-        coded[chosen] += code_bits(coder, num_bits, magnitudes[chosen] - coded[chosen]).astype(np.uint32)
+        coded[chosen] += code_bits(coder, num_bits, magnitudes[order[chosen]] - coded[chosen]).astype(np.uint32)
     large = beyond[tokens[beyond] == ESCAPE_TOKEN]
     if large.size:
-        coded[large] = _code_large(coder, magnitudes[large])
+        coded[large] = _code_large(coder, magnitudes[order[large]])
     result = np.empty_like(coded)
     result[order] = coded
     return result.reshape(rows.shape)
-
-
-def _code_tokens(
-    coder: Coder, models: Callable[[int], Distribution], counts: np.ndarray, tokens: np.ndarray
-) -> np.ndarray:
-    """Code tokens [N] that are sorted by row, of which there are so many to each row."""
-    rows = np.flatnonzero(counts)
-    return code_runs(coder, [models(row) for row in rows.tolist()], counts[rows], tokens)
 
 
 def _code_large(coder: Coder, magnitudes: np.ndarray) -> np.ndarray:
@@ -293,7 +296,7 @@ def _code_large(coder: Coder, magnitudes: np.ndarray) -> np.ndarray:
 
 def _code_signs(coder: Coder, magnitudes: np.ndarray, symbols: np.ndarray) -> np.ndarray:
     """Code the signs of all symbols that are not zero; return the symbols, int32."""
-    chosen = np.flatnonzero(magnitudes)  # most are zero
+    chosen = np.flatnonzero(magnitudes != 0)  # most are; a mask is searched faster than numbers are
     is_negative = code_bits(coder, 1, symbols.reshape(-1)[chosen] < 0).astype(bool)
     coded = np.zeros(magnitudes.size, np.int32)
     coded[chosen] = _signed(magnitudes.reshape(-1)[chosen], is_negative)

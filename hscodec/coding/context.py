@@ -48,12 +48,14 @@ PASSES = (
 )
 """Each symbol is in one of them. The neighbours of a pass are in earlier ones, and count 16 together."""
 
-_MARGIN = 2
+_MARGIN = 1
 _MAX_TABLE = 2**16
 
 
 class Neighbourhood:
     """The symbols of a chunk as their neighbours see them.
+
+    Loudness is kept apart by whether segment and weight are even or odd: what most passes need then lies side by side.
 
     Args:
         fine_classes: Fine scale class of each symbol, [C, S, K].
@@ -61,10 +63,12 @@ class Neighbourhood:
     """
 
     def __init__(self, fine_classes: np.ndarray, unit: np.ndarray) -> None:
+        self._fine_classes = fine_classes
+        self._unit = unit
         channels, segments, weights = fine_classes.shape
-        self._units = unit[fine_classes]
         # Zeros around: what lies beyond the chunk is not there.
-        self._loudness = np.zeros((channels, segments + 2 * _MARGIN, weights + 2 * _MARGIN), np.int32)
+        size = channels, (segments + 1) // 2 + 2 * _MARGIN, (weights + 1) // 2 + 2 * _MARGIN
+        self._loudness = np.zeros((2, 2, *size), np.int32)
 
     def contexts(self, grid: Pass, edges: np.ndarray) -> np.ndarray:
         """Return the context of each symbol of a pass, [C, S', K'], from what earlier passes have shown."""
@@ -73,23 +77,40 @@ class Neighbourhood:
     def around(self, grid: Pass) -> np.ndarray:
         """Return how loud it is around each symbol of a pass, [C, S', K'], from what earlier passes have shown."""
         near = grid.distance
-        total = grid.time * (self._shifted(grid, near, 0) + self._shifted(grid, -near, 0))
-        total += grid.frequency * (self._shifted(grid, 0, near) + self._shifted(grid, 0, -near))
-        if grid.corner:
-            total += grid.corner * (self._shifted(grid, near, near) + self._shifted(grid, -near, -near))
-            total += grid.corner * (self._shifted(grid, near, -near) + self._shifted(grid, -near, near))
+        total = np.zeros_like(self._shifted(grid, 0, 0))
+        for weight, places in (
+            (grid.time, ((near, 0), (-near, 0))),
+            (grid.frequency, ((0, near), (0, -near))),
+            (grid.corner, ((near, near), (-near, -near), (near, -near), (-near, near))),
+        ):
+            if weight:
+                total += weight * sum(self._shifted(grid, *place) for place in places)
         return total
 
     def show(self, grid: Pass, magnitudes: np.ndarray) -> None:
         """Let the following passes see the magnitudes [C, S', K'] of a pass."""
-        self._shifted(grid, 0, 0)[:] = loudness(magnitudes, self._units[on_grid(grid)])
+        units = self._unit.take(self._fine_classes[on_grid(grid)])
+        self._shifted(grid, 0, 0)[:] = loudness(magnitudes, units)
 
     def _shifted(self, grid: Pass, segments: int, weights: int) -> np.ndarray:
         """Return a view of the loudness so far from each symbol of a pass."""
-        _, num_segments, num_weights = self._units.shape
-        rows = slice(_MARGIN + grid.segment + segments, _MARGIN + num_segments + segments, grid.stride)
-        columns = slice(_MARGIN + grid.weight + weights, _MARGIN + num_weights + weights, grid.stride)
-        return self._loudness[:, rows, columns]
+        _, num_segments, num_weights = self._fine_classes.shape
+        segment, rows = _half(grid.segment, grid.stride, num_segments, segments)
+        weight, columns = _half(grid.weight, grid.stride, num_weights, weights)
+        return self._loudness[segment, weight, :, rows, columns]
+
+
+def _half(first: int, stride: int, stop: int, shift: int) -> tuple[int, slice]:
+    """Return whether places `first`, `first + stride`, ... below `stop` are odd once shifted, and where they lie then.
+
+    Args:
+        first: First place.
+        stride: From one to the next, even.
+        stop: Places there are.
+        shift: By how much they are shifted.
+    """
+    begin = _MARGIN + (first + shift) // 2
+    return (first + shift) % 2, slice(begin, begin + len(range(first, stop, stride)) * (stride // 2), stride // 2)
 
 
 def loudness(magnitudes: np.ndarray, units: np.ndarray) -> np.ndarray:
@@ -104,7 +125,8 @@ def contexts(around: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """
     if not edges.size or edges[-1] > _MAX_TABLE:
         return np.searchsorted(edges, around, side="right")
-    table = np.searchsorted(edges, np.arange(max(edges[-1], 0) + 1), side="right").astype(np.uint16)
+    ends = np.maximum(edges, 0)
+    table = np.repeat(np.arange(len(edges) + 1, dtype=np.uint16), np.diff(ends, prepend=0, append=ends[-1] + 1))
     return table.take(around, mode="clip")  # looking up is five times as fast as searching
 
 

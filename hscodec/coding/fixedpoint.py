@@ -12,6 +12,7 @@ Numbers are fixed point: activations have ACTIVATION_BITS fractional bits, weigh
 
 import sys
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 
@@ -108,6 +109,11 @@ class FixedPointTables:
         """K of the scale network's output."""
         return self.leave.shape[1]
 
+    @cached_property
+    def matrices(self) -> dict[str, np.ndarray]:
+        """The tables with which is multiplied, by name, as float64."""
+        return {name: getattr(self, name).astype(np.float64) for name in _MATRICES}
+
 
 _MATRICES = ("enter", "latent_mix", "unpair", "segment_mix", "leave")
 
@@ -133,21 +139,22 @@ def latent_residuals(latent: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """
     previous = np.zeros_like(latent, dtype=np.int64)
     previous[:, 1:] = latent[:, :-1]
-    return (latent - _predict(previous, prediction)).astype(np.int32)
+    predicted = prediction.astype(np.int64) * previous + 2 ** (PREDICTION_BITS - 1) >> PREDICTION_BITS
+    return (latent - predicted).astype(np.int32)
 
 
 def latent_from_residuals(residuals: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """Undo `latent_residuals`."""
     latent = np.zeros(residuals.shape, np.int32)
-    previous = np.zeros((residuals.shape[0], residuals.shape[2]), np.int32)
-    for step in range(residuals.shape[1]):
-        previous = (residuals[:, step] + _predict(previous, prediction)).astype(np.int32)
-        latent[:, step] = previous
+    value, prediction = np.zeros((residuals.shape[0], residuals.shape[2]), np.int64), prediction.astype(np.int64)
+    for residual, here in zip(residuals.astype(np.int64).swapaxes(0, 1), latent.swapaxes(0, 1), strict=True):
+        value *= prediction
+        value += 2 ** (PREDICTION_BITS - 1)
+        value >>= PREDICTION_BITS
+        value += residual
+        here[:] = value  # it wraps
+        value[:] = here
     return latent
-
-
-def _predict(previous: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    return (prediction.astype(np.int64) * previous + 2 ** (PREDICTION_BITS - 1)) >> PREDICTION_BITS
 
 
 def scale_classes(
@@ -173,16 +180,16 @@ def fine_scale_classes(
         returns: [C, S, K] uint8
     """
     quality = np.broadcast_to(np.asarray(quality_hundredths, np.int64), latent.shape[:1])
-    step = _at_quality(tables.latent_step, quality)
+    step, matrices = _at_quality(tables.latent_step, quality), tables.matrices
     values = np.clip(latent.astype(np.int64), -_MAX_LATENT, _MAX_LATENT) * step >> (LATENT_STEP_BITS - ACTIVATION_BITS)
     hidden = np.clip(values, -_MAX_ACTIVATION, _MAX_ACTIVATION).astype(np.float64)
-    hidden = _relu(_layer(_windows(hidden, 5), tables.enter, _at_quality(tables.enter_bias, quality)))
-    hidden = _residual(hidden, _layer(_windows(hidden, 3), tables.latent_mix, tables.latent_mix_bias))
-    hidden = _relu(_layer(hidden, tables.unpair, tables.unpair_bias))
+    hidden = _relu(_layer(_windows(hidden, 5), matrices["enter"], _at_quality(tables.enter_bias, quality)))
+    hidden = _residual(hidden, _layer(_windows(hidden, 3), matrices["latent_mix"], tables.latent_mix_bias))
+    hidden = _relu(_layer(hidden, matrices["unpair"], tables.unpair_bias))
     hidden = hidden.reshape(hidden.shape[0], 2 * hidden.shape[1], hidden.shape[2] // 2)
-    hidden = _residual(hidden, _layer(_windows(hidden, 3), tables.segment_mix, tables.segment_mix_bias))
+    hidden = _residual(hidden, _layer(_windows(hidden, 3), matrices["segment_mix"], tables.segment_mix_bias))
     bias = _at_quality(tables.leave_bias, quality)[..., :num_weights]
-    fine_classes = _layer(hidden, tables.leave[:, :num_weights], bias)
+    fine_classes = _layer(hidden, matrices["leave"][:, :num_weights], bias)
     fine_classes += _LOWEST
     fine_classes /= _FINE_CLASS_WIDTH
     # Cutting off the fraction of what is not negative is rounding down.
@@ -205,7 +212,7 @@ def _windows(values: np.ndarray, taps: int) -> np.ndarray:
 
 
 def _layer(values: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    total = _product(values, weight.astype(np.float64))
+    total = _product(values, weight)
     total += bias
     total *= 2.0**-WEIGHT_BITS
     return np.floor(total, out=total)

@@ -1,6 +1,6 @@
 """How often each token stands where: the statistics behind order `by-context`, part of the model file."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -16,8 +16,6 @@ FREQUENCY_BITS = 20
 """The frequencies of a table add up to 2^20."""
 MAX_CONTEXTS = 64
 MAX_UNIT = 2**16
-_LATENT = -1
-"""Stands for the table of the latent where passes are numbered."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +39,6 @@ class FrequencyTables:
     edges: np.ndarray
     weights: np.ndarray
     latent: np.ndarray
-    _models: dict[tuple[int, int], Distribution] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         num_contexts = self.edges.shape[-1] + 1 if self.edges.ndim == 2 else 0
@@ -82,23 +79,37 @@ class FrequencyTables:
         """Length of each token of latent residuals (bits), float32 as `latent`; for decisions of the encoder only."""
         return _lengths(self.latent)
 
-    def weight_model(self, pass_index: int, row: int) -> Distribution:
-        """Return the coder's model of tokens in a pass; `row` is the context times 64 plus the fine scale class."""
-        model = self._models.get((pass_index, row))  # asked for two thousand times in a chunk
-        return model or self._model(pass_index, row, self.weights[(pass_index, *divmod(row, NUM_FINE_CLASSES))])
+    def weight_models(self, rows: np.ndarray) -> list[Distribution]:
+        """Return the coder's models of tokens in rows [N] of `weights`, through all passes, contexts and classes."""
+        return _made(self._weight_models, self.weights, rows)
 
-    def latent_model(self, row: int) -> Distribution:
-        """Return the coder's model of the tokens of a latent channel; `row` is the whole quality times Z plus z."""
-        model = self._models.get((_LATENT, row))
-        return model or self._model(_LATENT, row, self.latent[divmod(row, self.latent_channels)])
+    def latent_models(self, rows: np.ndarray) -> list[Distribution]:
+        """Return the coder's models of tokens in rows [N] of `latent`: the whole quality times Z plus z."""
+        return _made(self._latent_models, self.latent, rows)
 
-    def _model(self, table: int, row: int, frequencies: np.ndarray) -> Distribution:
-        return self._models.setdefault((table, row), distribution(frequencies, FREQUENCY_BITS))
+    @cached_property
+    def _weight_models(self) -> np.ndarray:
+        return np.full(self.weights[..., 0].size, None)
+
+    @cached_property
+    def _latent_models(self) -> np.ndarray:
+        return np.full(self.latent[..., 0].size, None)
+
+
+def _made(models: np.ndarray, table: np.ndarray, rows: np.ndarray) -> list[Distribution]:
+    """Return the models of some rows of a table, and make those that are still None: most are never asked for."""
+    chosen = models[rows].tolist()  # two thousand in a chunk
+    if None in chosen:
+        for row in rows.tolist():
+            if models[row] is None:
+                models[row] = distribution(table.reshape(-1, NUM_TOKENS)[row], FREQUENCY_BITS)
+        chosen = models[rows].tolist()
+    return chosen
 
 
 def _lengths(table: np.ndarray) -> np.ndarray:
     return FREQUENCY_BITS - np.log2(table.astype(np.float32))
 
 
-TABLE_NAMES = tuple(field.name for field in fields(FrequencyTables) if field.init)
+TABLE_NAMES = tuple(field.name for field in fields(FrequencyTables))
 """The tables by name, as in a model file."""

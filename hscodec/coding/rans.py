@@ -6,6 +6,7 @@ the symbols in order, and hands over those that it has, or fills in those that i
 rANS (Duda, "Asymmetric numeral systems", 2013) is a stack: what is to be read first is written last.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import constriction
@@ -43,8 +44,22 @@ class Coder(Protocol):
         """Return as many symbols as there are given, [N]: a writer the given ones, a reader those that it reads."""
         ...
 
+    def code_runs(
+        self, models: Sequence[Distribution], counts: np.ndarray, symbols: Callable[[], np.ndarray]
+    ) -> np.ndarray:
+        """Code symbols in runs, each with a model of its own; return them, [N] int32.
 
-class Writer:
+        Args:
+            models: The model of each run.
+            counts: How many symbols each run has.
+            symbols: Returns the symbols; a reader does not call it.
+        """
+        given, stops = symbols(), np.cumsum(counts).tolist()
+        parts = (given[start:stop] for start, stop in zip([0, *stops], stops, strict=False))
+        return _joined([self.code(model, part) for model, part in zip(models, parts, strict=True)])
+
+
+class Writer(Coder):
     """Collects symbols, and turns them into bytes at the end."""
 
     def __init__(self) -> None:
@@ -63,7 +78,7 @@ class Writer:
         return coder.get_compressed().astype("<u4").tobytes().rstrip(b"\0") or b"\0"
 
 
-class Reader:
+class Reader(Coder):
     """Reads symbols from bytes.
 
     Raises:
@@ -81,10 +96,13 @@ class Reader:
         """Return the next symbols, as many as are given: [N] int32."""
         return self._coder.decode(model, symbols.size)
 
-    def read_runs(self, models: list[Distribution], counts: np.ndarray) -> list[np.ndarray]:
-        """Return the next symbols in runs, so many of each model."""
+    def code_runs(
+        self, models: Sequence[Distribution], counts: np.ndarray, symbols: Callable[[], np.ndarray]
+    ) -> np.ndarray:
+        """Return the next symbols, [N] int32; see `Coder`."""
+        # A chunk has two thousand runs, and Python's part of reading them is done by one thread at a time.
         decode = self._coder.decode
-        return [decode(model, count) for model, count in zip(models, counts.tolist(), strict=True)]
+        return _joined([decode(model, count) for model, count in zip(models, counts.tolist(), strict=True)])
 
     def check_end(self) -> None:
         """Raise FormatError unless everything was read."""
@@ -92,20 +110,10 @@ class Reader:
             raise FormatError("payload does not end with its last symbol")
 
 
-def code_runs(coder: Coder, models: list[Distribution], counts: np.ndarray, symbols: np.ndarray) -> np.ndarray:
-    """Code symbols [N] in runs, each with a model of its own.
-
-    A chunk has two thousand runs, and Python's part of coding them is done by one thread at a time.
-    """
-    if not models:
-        return symbols
-    if type(coder) is Reader:
-        return np.concatenate(coder.read_runs(models, counts))
-    stops = np.cumsum(counts).tolist()
-    parts = (symbols[start:stop] for start, stop in zip([0, *stops], stops, strict=False))
-    return np.concatenate([coder.code(model, part) for model, part in zip(models, parts, strict=True)])
-
-
 def code_bits(coder: Coder, num_bits: int, values: np.ndarray) -> np.ndarray:
     """Code values of 1 to 16 bits, each as likely as any other."""
     return coder.code(_UNIFORM[num_bits - 1], values)
+
+
+def _joined(runs: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(runs) if runs else np.zeros(0, np.int32)

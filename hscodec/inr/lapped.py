@@ -17,6 +17,7 @@ from functools import lru_cache
 import torch
 
 from hscodec.inr.coordinates import first_sample_of_hop
+from hscodec.inr.lapped_transform import correlate, overlap_add
 
 _BLOCK_SAMPLES = 1 << 20  # a regular grid is rendered in blocks of about so many samples, some 5 s at 192 kHz
 _BLOCK_TIMES = 4096  # bounds the [T, K] matrix of sines in `sample` to some 30 MB
@@ -38,7 +39,7 @@ class LappedSiren:
         """Return the weights that render `samples`; the round trip is exact when K equals `samples_per_hop`.
 
         theta = 2/M sum_n x(t_n) w(t_n) sin(omega_k t_n + b_k), M = samples per hop: theta does not depend on the rate.
-        This matrix product with the hidden layer's values is evaluated as a Fourier transform.
+        This matrix product with the hidden layer's values is evaluated as a cosine or a Fourier transform.
 
         Args:
             samples: Audio; the first segment's centre is sample `samples_per_hop`. Its length must be a multiple of
@@ -50,10 +51,8 @@ class LappedSiren:
             returns: [..., S, K]; features above the Nyquist frequency (k >= M) are zero.
         """
         usable = min(self.num_weights, samples_per_hop)
-        window, phase = _fast_factors(samples_per_hop, usable, samples.dtype, samples.device)
-        spectrum = torch.fft.fft(samples.unfold(-1, 2 * samples_per_hop, samples_per_hop) * window)[..., :usable]
-        theta = (spectrum.real * phase.real - spectrum.imag * phase.imag) * (2 / samples_per_hop)
-        return torch.nn.functional.pad(theta, (0, self.num_weights - usable))
+        sums = correlate(samples.unfold(-1, 2 * samples_per_hop, samples_per_hop))[..., :usable]
+        return torch.nn.functional.pad(sums * (2 / samples_per_hop), (0, self.num_weights - usable))
 
     def synthesize(
         self, theta: torch.Tensor, samples_per_hop: Fraction | int, *, first_segment: int = 0
@@ -84,7 +83,7 @@ class LappedSiren:
         for start in range(0, num_hops, step):
             part = theta[..., start : start + step + 1, :]
             if grid.denominator == 1:
-                parts.append(_synthesize_whole(part, int(grid)))
+                parts.append(overlap_add(part, int(grid)))
             else:
                 parts.append(_synthesize_fractional(part, grid, first_segment + start))
         return torch.cat(parts, -1) if len(parts) > 1 else parts[0]
@@ -133,38 +132,6 @@ def features(coordinates: torch.Tensor, num_weights: int) -> torch.Tensor:
     phases = 1.5 * harmonics + torch.pi / 2
     window = torch.cos(torch.pi / 2 * coordinates)
     return window[:, None] * torch.sin(harmonics * coordinates[:, None] + phases)
-
-
-def _synthesize_whole(theta: torch.Tensor, samples_per_hop: int) -> torch.Tensor:
-    """Render a grid with a whole number of samples per hop: [..., S, K] to [..., (S - 1) * M]."""
-    window, phase = _fast_factors(samples_per_hop, theta.shape[-1], theta.dtype, theta.device)
-    spectrum = torch.fft.fft(theta * phase, n=2 * samples_per_hop)
-    segments = spectrum.real * window.real - spectrum.imag * window.imag
-    late, early = segments[..., :-1, samples_per_hop:], segments[..., 1:, :samples_per_hop]
-    return (late + early).flatten(-2)
-
-
-@lru_cache(maxsize=8)
-def _fast_factors(
-    samples_per_hop: int, num_weights: int, dtype: torch.dtype, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the factors before and after the Fourier transform that evaluates the hidden layer on a whole grid.
-
-    With t_n = (n + 1/2)/M - 1 the hidden layer is sin(omega_k t_n + b_k) = cos(pi/M (n + n0)(k + 1/2)), n0 = (M + 1)/2,
-    the real part of exp(-i pi n0 (k + 1/2)/M) exp(-i pi n / 2M) exp(-2 i pi n k / 2M): a factor of k, one of n, and a
-    Fourier kernel of length 2M. The window joins the factor of n.
-
-    Shape:
-        returns: [2M] and [K], complex
-    """
-    complex_dtype = torch.complex128 if dtype == torch.float64 else torch.complex64
-    with torch.inference_mode(False):  # the cached factors may later take part in training
-        sample = torch.arange(2 * samples_per_hop, dtype=torch.float64)
-        harmonic = torch.arange(num_weights, dtype=torch.float64) + 0.5
-        window = torch.cos(torch.pi / 2 * ((sample + 0.5) / samples_per_hop - 1))
-        window = window * torch.exp(-0.5j * torch.pi * sample / samples_per_hop)
-        phase = torch.exp(-1j * torch.pi * harmonic * (samples_per_hop + 1) / (2 * samples_per_hop))
-        return window.to(device, complex_dtype), phase.to(device, complex_dtype)
 
 
 def _synthesize_fractional(theta: torch.Tensor, grid: Fraction, first_segment: int) -> torch.Tensor:

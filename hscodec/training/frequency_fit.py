@@ -10,6 +10,7 @@ from hscodec.coding.context import PASSES
 from hscodec.coding.fixedpoint import NUM_QUALITY_KNOTS, FixedPointTables, latent_residuals
 from hscodec.coding.frequencies import FREQUENCY_BITS, FrequencyTables
 from hscodec.coding.order import NUM_FINE_CLASSES
+from hscodec.coding.rans import Coder
 from hscodec.coding.tokens import NUM_TOKENS
 from hscodec.hypernet.scale import MAX_LOG_SCALE, MIN_LOG_SCALE
 from hscodec.model import Hypernetwork
@@ -28,7 +29,7 @@ _PRIOR_COUNT = 30
 _CLASS_DECAY = 0.25
 
 
-class Counts:
+class Counts(Coder):
     """Counts of tokens, in the place of frequency tables and of a coder when `walk` goes through symbols.
 
     Args:
@@ -44,13 +45,13 @@ class Counts:
         self.weights = np.zeros((len(PASSES), len(_EDGES) + 1, NUM_FINE_CLASSES, NUM_TOKENS), np.int64)
         self.latent = np.zeros((NUM_QUALITY_KNOTS, latent_channels, NUM_TOKENS), np.int64)
 
-    def weight_model(self, pass_index: int, row: int) -> np.ndarray:
-        """Return the counts [61] of a row, as `FrequencyTables.weight_model` returns a distribution."""
-        return self.weights[pass_index].reshape(-1, NUM_TOKENS)[row]
+    def weight_models(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Return the counts [61] of each row, as `FrequencyTables.weight_models` returns distributions."""
+        return list(map(self.weights.reshape(-1, NUM_TOKENS).__getitem__, rows.tolist()))  # views
 
-    def latent_model(self, row: int) -> np.ndarray:
-        """Return the counts [61] of a row, as `FrequencyTables.latent_model` returns a distribution."""
-        return self.latent.reshape(-1, NUM_TOKENS)[row]
+    def latent_models(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Return the counts [61] of each row, as `FrequencyTables.latent_models` returns distributions."""
+        return list(map(self.latent.reshape(-1, NUM_TOKENS).__getitem__, rows.tolist()))
 
     def code(self, model: object, symbols: np.ndarray) -> np.ndarray:
         """Count symbols, [N]; return them. What has no counts, because it is as likely as not, is let pass."""

@@ -154,8 +154,8 @@ def test_chunks_may_be_short(model, wave, tmp_path):
         with Reader(path, model=model, device="cpu") as reader:
             sounds.append((reader.info.num_chunks, reader.read()))
     assert sounds[0][0] == 1 < sounds[1][0]
-    # Scales are per segment, so where chunks meet changes nothing.
-    torch.testing.assert_close(sounds[0][1], sounds[1][1], atol=1e-5, rtol=0)
+    # Scales are per segment, so where chunks meet changes nothing but last bits of matrix products.
+    torch.testing.assert_close(sounds[0][1], sounds[1][1], atol=1e-4, rtol=0)
 
 
 def test_another_model_is_refused(model, wave, tmp_path, tiny_model):

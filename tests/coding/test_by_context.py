@@ -9,9 +9,9 @@ from hscodec.coding.fixedpoint import fine_scale_classes, latent_residuals
 from hscodec.coding.frequencies import FREQUENCY_BITS
 from hscodec.coding.order import NUM_FINE_CLASSES, Order
 from hscodec.coding.payload import ChunkSymbols, pack, unpack
-from hscodec.coding.rans import Reader, Writer, code_bits
+from hscodec.coding.rans import Coder, Reader, Writer, code_bits
 from hscodec.coding.rotations import SILENT, is_stored, pack_rotations
-from hscodec.coding.tokens import ESCAPE_TOKEN, raw_bits, tokens_of
+from hscodec.coding.tokens import ESCAPE_TOKEN, NUM_TOKENS, raw_bits, tokens_of
 from hscodec.errors import FormatError
 
 QUALITY = 437
@@ -119,7 +119,7 @@ def test_memory_may_lie_in_any_order(model):
     assert write(latent[::-1][::-1], wide, *model, QUALITY) == content
 
 
-class Length:
+class Length(Coder):
     """Adds up the ideal code length (bits) of tokens, in the place of a coder and of frequency tables."""
 
     def __init__(self, frequencies):
@@ -127,11 +127,11 @@ class Length:
         self.frequencies = frequencies
         self.bits = 0.0
 
-    def weight_model(self, pass_index, row):
-        return self.frequencies.weights[(pass_index, *divmod(row, NUM_FINE_CLASSES))]
+    def weight_models(self, rows):
+        return list(self.frequencies.weights.reshape(-1, NUM_TOKENS)[rows])
 
-    def latent_model(self, row):
-        return self.frequencies.latent[divmod(row, CHANNELS)]
+    def latent_models(self, rows):
+        return list(self.frequencies.latent.reshape(-1, NUM_TOKENS)[rows])
 
     def code(self, model, symbols):
         if isinstance(model, np.ndarray):
@@ -146,9 +146,9 @@ class Rows(Length):
         super().__init__(frequencies)
         self.rows = []
 
-    def latent_model(self, row):
-        self.rows.append(row)
-        return super().latent_model(row)
+    def latent_models(self, rows):
+        self.rows += rows.tolist()
+        return super().latent_models(rows)
 
 
 @pytest.mark.parametrize(
@@ -275,11 +275,13 @@ def written_by_hand(model, token, halves, is_negative, more=()):
     zeros = np.zeros((1, 1, CHANNELS), np.int32)
     first, second = fine_scale_classes(tables, zeros, QUALITY, 1).reshape(-1).tolist()
     writer = Writer()
-    for channel in range(CHANNELS):
-        writer.code(frequencies.latent_model(CHANNELS * KNOT + channel), np.array([0]))
+    for latent_model in frequencies.latent_models(CHANNELS * KNOT + np.arange(CHANNELS)):
+        writer.code(latent_model, np.array([0]))
     for pass_index, fine_class, symbol in ((0, first, 0), (6, second, token)):
-        context = int(np.searchsorted(frequencies.edges[pass_index], 0, side="right"))
-        writer.code(frequencies.weight_model(pass_index, context * NUM_FINE_CLASSES + fine_class), np.array([symbol]))
+        edges = frequencies.edges[pass_index]
+        context = pass_index * (len(edges) + 1) + np.searchsorted(edges, [0], side="right")
+        (weight_model,) = frequencies.weight_models(context * NUM_FINE_CLASSES + fine_class)
+        writer.code(weight_model, np.array([symbol]))
     for half in halves:
         code_bits(writer, 16, np.array([half]))
     code_bits(writer, 1, np.array([is_negative]))

@@ -163,11 +163,24 @@ def test_edges_in_ascending_order_far_apart(tables):
 
 def test_a_distribution_is_made_once(make_frequencies):
     tables = make_frequencies(2)
-    assert tables.weight_model(6, 700) is tables.weight_model(6, 700)
-    assert tables.latent_model(9) is tables.latent_model(9)
-    models = [tables.weight_model(pass_index, row) for pass_index in (0, 6) for row in (0, 1, 64)]
-    models += [tables.latent_model(row) for row in (0, 1, 20, 21)]
-    assert len({id(model) for model in models}) == len(models)
+    weights = tables.weight_models(np.array([0, 1, 64, 5000, 64]))
+    latent = tables.latent_models(np.array([9, 0, 1, 20, 21]))
+    assert weights[2] is weights[4]
+    assert len({id(model) for model in weights + latent}) == 9
+    assert tables.weight_models(np.array([5000, 2, 0]))[::2] == [weights[3], weights[0]]
+    assert tables.latent_models(np.array([8, 9]))[1] is latent[0]
+
+
+def test_rows_of_weights_are_passes_times_contexts_times_classes(make_frequencies):
+    tables = make_frequencies(2)
+    coded = np.arange(12, dtype=np.int32)
+    num_contexts = tables.weights.shape[1]
+    for place in ((0, 0, 0), (0, num_contexts - 1, 63), (1, 0, 0), (6, 2, 17)):
+        writer, expected = Writer(), Writer()
+        row = (place[0] * num_contexts + place[1]) * 64 + place[2]
+        writer.code(tables.weight_models(np.array([row]))[0], coded)
+        expected.code(distribution(tables.weights[place], FREQUENCY_BITS), coded)
+        assert writer.finish() == expected.finish()
 
 
 def test_rows_of_the_latent_are_whole_qualities_times_channels(make_frequencies):
@@ -176,10 +189,11 @@ def test_rows_of_the_latent_are_whole_qualities_times_channels(make_frequencies)
     for knot in (0, 4, 10):
         for channel in (0, 1):
             writer, expected = Writer(), Writer()
-            writer.code(tables.latent_model(2 * knot + channel), coded)
+            writer.code(tables.latent_models(np.array([2 * knot + channel]))[0], coded)
             expected.code(distribution(tables.latent[knot, channel], FREQUENCY_BITS), coded)
             assert writer.finish() == expected.finish()
 
 
 def test_tables_do_not_share_their_distributions(make_frequencies):
-    assert make_frequencies(2).weight_model(0, 0) is not make_frequencies(2).weight_model(0, 0)
+    first, second = make_frequencies(2), make_frequencies(2)
+    assert first.weight_models(np.array([0])) != second.weight_models(np.array([0]))
