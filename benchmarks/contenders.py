@@ -1,12 +1,9 @@
 """What a codec has to do to be measured, and hscodec itself as one of them."""
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from hscodec.registry import DEFAULT_MODEL, load_model
@@ -102,23 +99,15 @@ class Hscodec:
         return f"hscodec {hscodec.__version__}, model {self._model.sha256[:16]}"
 
     def encode(self, samples: Samples, sample_rate: int, setting: float) -> Encoded:
-        """Encode one clip of shape [C, T] by way of a float WAV file."""
-        from hscodec.codec import encode_file
+        """Encode one clip of shape [C, T]."""
+        import hscodec
 
-        with tempfile.TemporaryDirectory() as folder:
-            source, target = Path(folder, "clip.wav"), Path(folder, "clip.hsnd")
-            soundfile.write(source, samples.T, sample_rate, subtype="FLOAT")
-            encode_file(source, target, model=self._model, quality=setting, device=self._device)
-            blob = target.read_bytes()
+        blob = hscodec.encode(samples, sample_rate, quality=setting, model=self._model, device=self._device)
         return Encoded(blob, len(blob), sample_rate, *samples.shape)
 
     def decode(self, encoded: Encoded) -> Samples:
         """Return the decoded clip, shape [C, T]."""
-        from hscodec.codec import decode_file
+        import hscodec
 
-        with tempfile.TemporaryDirectory() as folder:
-            source, target = Path(folder, "clip.hsnd"), Path(folder, "clip.wav")
-            source.write_bytes(encoded.blob)
-            decode_file(source, target, model=self._model, subtype="FLOAT", device=self._device)
-            frames, _ = soundfile.read(target, dtype="float32", always_2d=True)
-        return np.ascontiguousarray(frames.T, dtype=np.float32)
+        samples, _ = hscodec.decode(encoded.blob, model=self._model, device=self._device)
+        return samples.cpu().numpy()

@@ -538,6 +538,7 @@ def fix_digest(parts: FileParts, chunk: ChunkParts, model: Model) -> bool:
             frequencies=model.frequencies,
             has_attacks=bool(flags & fmt.CHUNK_FLAG_ATTACKS),
             has_rotations=bool(flags & fmt.CHUNK_FLAG_ROTATIONS),
+            has_bandwidth=bool(flags & fmt.CHUNK_FLAG_BANDWIDTH),
         )
     except (HscodecError, ArithmeticError, LookupError, MemoryError, ValueError):
         return False  # anything but HscodecError is a bug that the case itself will meet

@@ -54,6 +54,7 @@ class EncodedChunk:
             last=last,
             has_attacks=self.packed.has_attacks,
             has_rotations=self.packed.has_rotations,
+            has_bandwidth=self.packed.has_bandwidth,
         )
 
 

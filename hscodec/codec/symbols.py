@@ -323,6 +323,7 @@ def checked_symbols(chunk: Chunk, header: FileHeader, model: Model) -> ChunkSymb
             frequencies=model.frequencies,
             has_attacks=chunk.header.has_attacks,
             has_rotations=chunk.header.has_rotations,
+            has_bandwidth=chunk.header.has_bandwidth,
         )
     except FormatError as error:
         raise FormatError(f"{name}: {error}") from error
@@ -339,8 +340,8 @@ def checked_layered_symbols(chunk: Chunk, header: FileHeader) -> LayeredSymbols:
     """
     name = f"chunk at segment {chunk.header.first_segment}"
     about = chunk.header
-    if about.order is not ChunkOrder.BY_LAYER or about.has_attacks or about.has_rotations:
-        raise FormatError(f"{name}: networks with hidden layers are stored by layer, without attacks and rotations")
+    if about.order is not ChunkOrder.BY_LAYER or about.has_attacks or about.has_rotations or about.has_bandwidth:
+        raise FormatError(f"{name}: networks with hidden layers are stored by layer, with nothing in front of them")
     try:
         symbols = layered.unpack(chunk.payload, shape=(header.num_channels, about.num_segments, header.num_weights))
     except FormatError as error:

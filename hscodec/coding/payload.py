@@ -1,4 +1,4 @@
-"""The payload of a chunk: attacks and rotations, if there are any, and behind them its symbols in one of four orders.
+"""The payload of a chunk: attacks, rotations and bandwidth, where there are any, and its symbols in one of four orders.
 
 In orders `plain` and `by-class` they are a zstd frame over latent residuals, weight symbols in stored order, and large
 values. Order `by-context` is `coding.by_context`, for models that hold the statistics which it needs; order `by-pair`
@@ -16,6 +16,7 @@ import zstandard
 
 from hscodec.coding import by_context
 from hscodec.coding.attacks import check_attacks, no_attacks, pack_attacks, unpack_attacks
+from hscodec.coding.bandwidth import STEP, num_steps_left_out, pack_bandwidth, unpack_bandwidth
 from hscodec.coding.coupling import Coupling, pack_couplings, unpack_couplings
 from hscodec.coding.coupling_fit import choose_coupling
 from hscodec.coding.fixedpoint import FixedPointTables, latent_from_residuals, latent_residuals, scale_classes
@@ -69,12 +70,13 @@ class ChunkSymbols:
 
 @dataclass(frozen=True)
 class PackedChunk:
-    """A payload, the order that it uses, and whether attacks and rotations stand in front of its symbols."""
+    """A payload, the order that it uses, and whether attacks, rotations and bandwidth stand in front of its symbols."""
 
     payload: bytes
     order: Order
     has_attacks: bool = False
     has_rotations: bool = False
+    has_bandwidth: bool = False
 
 
 def pack(
@@ -110,7 +112,11 @@ def pack(
         in_front += pack_rotations(symbols.rotations)
     stored = is_stored(symbols.rotations, channels)
     qualities = channel_qualities(symbols.rotations, quality_hundredths, channels)[stored]
-    symbols = ChunkSymbols(symbols.latent[stored], symbols.weights[stored])
+    steps = num_steps_left_out(symbols.weights)
+    if has_bandwidth := steps > 0:
+        in_front += pack_bandwidth(steps)
+    kept = symbols.weights[stored, :, : symbols.weights.shape[-1] - STEP * steps]
+    symbols = ChunkSymbols(symbols.latent[stored], np.ascontiguousarray(kept))
     if frequencies is None:
         content, order = _by_class(symbols, tables, qualities), Order.BY_CLASS
     else:
@@ -118,7 +124,7 @@ def pack(
     plain = _plain(symbols, tables, smaller_than=len(content))
     if plain is not None:
         content, order = plain, Order.PLAIN
-    return PackedChunk(in_front + content, order, has_attacks, has_rotations)
+    return PackedChunk(in_front + content, order, has_attacks, has_rotations, has_bandwidth)
 
 
 def _by_pair(
@@ -179,11 +185,12 @@ def unpack(
     frequencies: FrequencyTables | None = None,
     has_attacks: bool = False,
     has_rotations: bool = False,
+    has_bandwidth: bool = False,
 ) -> ChunkSymbols:
     """Return the symbols of a payload.
 
     Args:
-        payload: The symbols, behind attacks and rotations if there are any.
+        payload: The symbols, behind attacks, rotations and bandwidth if there are any.
         order: Stored order of the weight symbols.
         tables: The model's integers.
         quality_hundredths: Quality of the file times 100.
@@ -191,9 +198,10 @@ def unpack(
         frequencies: The model's statistics, if it has any.
         has_attacks: Whether attacks stand in front of the symbols.
         has_rotations: Whether rotations do, behind the attacks.
+        has_bandwidth: Whether a bandwidth does, behind both.
 
     Raises:
-        FormatError: Attacks or rotations are not valid, or what follows is not exactly the symbols of such a chunk.
+        FormatError: What stands in front is not valid, or what follows is not exactly the symbols of such a chunk.
     """
     if order is Order.BY_LAYER:
         raise FormatError("payload is stored by layer, which a lapped SIREN does not have")
@@ -202,7 +210,8 @@ def unpack(
     rotations, payload = unpack_rotations(payload, channels) if has_rotations else (no_rotations(), payload)
     stored = is_stored(rotations, channels)
     qualities = channel_qualities(rotations, quality_hundredths, channels)[stored]
-    shape = (len(qualities), segments, num_weights)
+    width, payload = unpack_bandwidth(payload, num_weights) if has_bandwidth else (num_weights, payload)
+    shape = (len(qualities), segments, width)
     if order not in (Order.BY_CONTEXT, Order.BY_PAIR):
         latent, weights = _unpack_frame(payload, order, tables, qualities, shape=shape)
     elif frequencies is not None:
@@ -214,15 +223,16 @@ def unpack(
         latent, weights = by_context.read(payload, tables, frequencies, qualities, couplings, shape=shape)
     else:
         raise FormatError("payload is in an order for which its model has no statistics")
-    return ChunkSymbols(_all_channels(latent, stored), _all_channels(weights, stored), attacks, rotations)
+    latent, weights = _completed(latent, stored, latent.shape[-1]), _completed(weights, stored, num_weights)
+    return ChunkSymbols(latent, weights, attacks, rotations)
 
 
-def _all_channels(symbols: np.ndarray, stored: np.ndarray) -> np.ndarray:
-    """Return symbols with zeros for the channels that are not stored."""
-    if stored.all():
+def _completed(symbols: np.ndarray, stored: np.ndarray, num_last: int) -> np.ndarray:
+    """Return symbols with zeros for the channels that are not stored, and up to so many in the last dimension."""
+    if stored.all() and symbols.shape[-1] == num_last:
         return symbols
-    everywhere = np.zeros((len(stored), *symbols.shape[1:]), np.int32)
-    everywhere[stored] = symbols
+    everywhere = np.zeros((len(stored), symbols.shape[1], num_last), np.int32)
+    everywhere[stored, :, : symbols.shape[-1]] = symbols
     return everywhere
 
 

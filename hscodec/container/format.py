@@ -27,7 +27,7 @@ TRAILER_MARKER = b"\xb5IDX"
 END_MARKER = b"\xb5END"
 
 VERSION_MAJOR = 1
-VERSION_MINOR = 4
+VERSION_MINOR = 5
 
 MAX_SAMPLE_RATE_HZ = 768_000
 MAX_CHANNELS = 64
@@ -64,7 +64,7 @@ HEADER_SAMPLE_FORMAT_SHIFT = 8
 CHUNK_FLAG_LAST = 0x01
 CHUNK_FLAG_ATTACKS = 0x02
 CHUNK_FLAG_ROTATIONS = 0x04
-CHUNK_RESERVED_FLAGS = 0x08
+CHUNK_FLAG_BANDWIDTH = 0x08
 
 _U32_MAX = (1 << 32) - 1
 _F32 = Struct("<f")
@@ -212,6 +212,7 @@ class ChunkHeader:
         is_last: No chunk follows. A writer that cannot know leaves it False.
         has_attacks: The payload begins with attacks.
         has_rotations: The payload begins with rotations, behind the attacks if there are any.
+        has_bandwidth: The payload begins with a bandwidth, behind both.
 
     Raises:
         FormatError: If a value is out of its range.
@@ -225,6 +226,7 @@ class ChunkHeader:
     is_last: bool = False
     has_attacks: bool = False
     has_rotations: bool = False
+    has_bandwidth: bool = False
 
     def __post_init__(self) -> None:
         _check_segments(self.num_segments)
@@ -250,6 +252,7 @@ class ChunkHeader:
         """Return the bytes before the payload. The chunk's checksum covers these and the payload."""
         flags = CHUNK_FLAG_LAST * self.is_last
         flags |= CHUNK_FLAG_ATTACKS * self.has_attacks | CHUNK_FLAG_ROTATIONS * self.has_rotations
+        flags |= CHUNK_FLAG_BANDWIDTH * self.has_bandwidth
         segments = (self.first_segment, self.num_segments)
         return CHUNK_HEADER.pack(CHUNK_MARKER, *segments, self.order, flags, self.payload_bytes, self.symbol_digest)
 
@@ -258,17 +261,16 @@ class ChunkHeader:
         """Read the `CHUNK_HEADER.size` bytes before a payload. Nothing vouches for them until the checksum is verified.
 
         Raises:
-            FormatError: If the marker is missing, reserved bits are set, or a value is out of range.
+            FormatError: If the marker is missing, or a value is out of range.
         """
         marker, first_segment, num_segments, order, flags, payload_bytes, symbol_digest = CHUNK_HEADER.unpack(data)
         if marker != CHUNK_MARKER:
             raise FormatError("there is no chunk where one should start")
-        if flags & CHUNK_RESERVED_FLAGS:
-            raise FormatError(f"reserved bits are set (chunk flags {flags:#04x})")
         return cls(
             first_segment=first_segment, num_segments=num_segments, order=member(ChunkOrder, order, "symbol order"),
             payload_bytes=payload_bytes, symbol_digest=symbol_digest, is_last=bool(flags & CHUNK_FLAG_LAST),
             has_attacks=bool(flags & CHUNK_FLAG_ATTACKS), has_rotations=bool(flags & CHUNK_FLAG_ROTATIONS),
+            has_bandwidth=bool(flags & CHUNK_FLAG_BANDWIDTH),
         )
 
 

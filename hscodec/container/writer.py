@@ -60,6 +60,7 @@ class ContainerWriter:
         last: bool = False,
         has_attacks: bool = False,
         has_rotations: bool = False,
+        has_bandwidth: bool = False,
     ) -> None:
         """Append a chunk.
 
@@ -72,6 +73,7 @@ class ContainerWriter:
             last: Whether this is the last chunk. A stream that ends unexpectedly may leave it False on all.
             has_attacks: Whether the payload begins with attacks.
             has_rotations: Whether it begins with rotations, behind the attacks if there are any.
+            has_bandwidth: Whether it begins with a bandwidth, behind both.
 
         Raises:
             FormatError: If a value is out of range, or the chunk does not continue the previous one.
@@ -93,6 +95,7 @@ class ContainerWriter:
             is_last=last,
             has_attacks=has_attacks,
             has_rotations=has_rotations,
+            has_bandwidth=has_bandwidth,
         )
         packed = header.pack()
         self._write(packed)

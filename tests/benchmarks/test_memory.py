@@ -18,7 +18,7 @@ def test_a_process_is_measured_with_its_pipes(tmp_path):
     help_page = tmp_path / "help.txt"
     row = memory.run(["--help"], stdout=help_page)
     assert "Commands" in help_page.read_text()
-    assert 1e6 < row["peak_bytes"] < 1e9
+    assert 1e6 < row["peak_bytes"] < 8e9  # before it is replaced, a process is as large as what started it
     assert row["seconds"] > 0
     with pytest.raises(click.ClickException, match="ended with status 1"):
         memory.run(["info", "-"], stdin=help_page, stdout=tmp_path / "none.txt")

@@ -174,7 +174,7 @@ def test_a_newer_format_is_named(fails, make_container):
     data = bytearray(path.read_bytes())
     data[8] = 2
     path.write_bytes(data)
-    assert fails("decode", path).startswith(f"{path}: made by a newer version: it has format 2.4")
+    assert fails("decode", path).startswith(f"{path}: made by a newer version: it has format 2.5")
     assert not path.with_suffix(".wav").exists()
 
 

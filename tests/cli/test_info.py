@@ -27,7 +27,7 @@ def test_json_says_everything(run, make_container, models):
     assert json.loads(result.stdout) == [
         {
             "file": str(path),
-            "format_version": "1.4",
+            "format_version": "1.5",
             "target_network": "lapped-siren",
             "model_id": MODEL_ID.hex(),
             "model_name": "known",
@@ -60,7 +60,7 @@ def test_text_says_the_same(run, make_container, models):
     assert lines[0] == str(path)
     rows = dict(line.split(maxsplit=1) for line in lines[1:])
     assert rows == {
-        "format": "1.4, lapped-siren",
+        "format": "1.5, lapped-siren",
         "model": f"known (id {MODEL_ID.hex()})",
         "sound": "16000 Hz, 2 channels",
         "samples": "not noted",
@@ -147,4 +147,4 @@ def test_a_newer_format_is_refused(fails, make_container):
     data[8] = 2
     path.write_bytes(data)
     assert HEADER_PREFIX.unpack_from(data)[1] == 2
-    assert fails("info", path).startswith(f"{path}: made by a newer version: it has format 2.4")
+    assert fails("info", path).startswith(f"{path}: made by a newer version: it has format 2.5")

@@ -33,11 +33,11 @@ cat out*
 
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory, tiny_model_path, tiny_model):
-    """Return the arguments that encode and decode two minutes, but for the output, and the names of the outputs."""
+    """Return the arguments that encode two minutes and decode six, but for the output, and the names of the outputs."""
     folder = tmp_path_factory.mktemp("long")
     second = np.random.default_rng(0).uniform(-0.3, 0.3, 48_000)
     soundfile.write(folder / "in.wav", np.tile(second, NUM_SECONDS), 48_000)
-    soundfile.write(folder / "slow.wav", np.tile(second, NUM_SECONDS // 6), 8000)
+    soundfile.write(folder / "slow.wav", np.tile(second, NUM_SECONDS // 2), 8000)
     encode_file(folder / "slow.wav", folder / "in.hsnd", model=tiny_model, quality=0, device="cpu")
     program = [sys.executable, "-m", "hscodec"]
     options = ["-f", "--device", "cpu", "--model", str(tiny_model_path)]

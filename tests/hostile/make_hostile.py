@@ -240,6 +240,31 @@ def rotations(
     return parts.join()
 
 
+def narrow(
+    left_out: int, *, stored: int, flags: int = 8, make: Callable[[bytes], bytes] = bytes, model: Model = MODEL
+) -> bytes:
+    """Return a file whose first chunk begins with a bandwidth.
+
+    Args:
+        left_out: What it says, in eights of weights.
+        stored: Weights that are stored.
+        flags: Of that chunk.
+        make: Makes its payload of what it was meant to hold.
+        model: The model that the file names.
+    """
+    chunks = [draw(count, seed=seed) for seed, count in enumerate(SEGMENTS)]
+    chunks[0].weights[..., stored:] = 0
+    parts = parse(write(*chunks, model=model))
+    order = ChunkOrder.BY_CONTEXT if model.frequencies else ChunkOrder.BY_CLASS
+    weights = chunks[0].weights[..., :stored]
+    symbols = reference.write_payload(chunks[0].latent, weights, int(order), load_file(model.path), QUALITY)
+    first = parts.chunks[0]
+    first.payload = make(bytes([left_out]) + symbols)
+    put(first.head, CHUNK_FIELDS["order"], int(order))
+    put(first.head, CHUNK_FIELDS["flags"], flags)
+    return parts.join()
+
+
 def context_steps(symbols: ChunkSymbols) -> list[tuple[int, int]]:
     """Return what a coder does to write a chunk in order by-context."""
     return reference.payload_steps(symbols.latent, symbols.weights, CONTEXT_TENSORS, QUALITY)
@@ -372,6 +397,7 @@ FILES |= {
     "layered": layered_file,
     "layered-as-plain-order": lambda: layered_file(order=0),
     "layered-with-attacks": lambda: layered_file(flags=2),
+    "layered-with-bandwidth": lambda: layered_file(flags=8),
     "layered-bits-1": lambda: layered_bits(0, 1),
     "layered-bits-17": lambda: layered_bits(3, 17),
     "layered-bits-too-few": lambda: layered_bits(3, 5),
@@ -465,7 +491,6 @@ FILES |= {
     "chunk-order-4": lambda: chunk(order=4),
     "chunk-order-5": lambda: chunk(order=5),
     "chunk-order-wrong": lambda: chunk(order=0),
-    "chunk-reserved-flag": lambda: chunk(flags=8),
     "chunk-last-too-early": lambda: chunk(flags=1),
     "chunk-payload-0-bytes": lambda: chunk(payload_bytes=0),
     "chunk-payload-64-mib": lambda: chunk(payload_bytes=1 << 26),
@@ -665,6 +690,13 @@ FILES |= {
     ),
     "context-magnitude-that-has-a-token": lambda: context(lambda words: written_out((1 << 16) - 1)),
     "context-of-another-chunk": lambda: context(lambda words: reference.words_of(context_steps(draw(4, seed=1)))),
+    "context-narrow": lambda: narrow(1, stored=12, model=CONTEXT_MODEL),
+    "context-narrow-alone": lambda: narrow(1, stored=12, make=lambda old: old[:1], model=CONTEXT_MODEL),
+    "context-narrow-announced-only": lambda: narrow(1, stored=12, make=lambda old: old[1:], model=CONTEXT_MODEL),
+    "context-narrow-by-everything": lambda: narrow(3, stored=4, model=CONTEXT_MODEL),
+    "context-narrow-by-nothing": lambda: narrow(0, stored=20, model=CONTEXT_MODEL),
+    "context-narrow-not-announced": lambda: narrow(1, stored=12, flags=0, model=CONTEXT_MODEL),
+    "context-narrow-of-other-weights": lambda: narrow(2, stored=12, model=CONTEXT_MODEL),
     "context-rotations": lambda: rotations((37, 12), model=CONTEXT_MODEL),
     "context-rotations-alone": lambda: rotations((37, 12), make=lambda old: old[:2], model=CONTEXT_MODEL),
     "context-rotations-cut": lambda: rotations((37, 12), make=lambda old: old[:1], model=CONTEXT_MODEL),
@@ -691,6 +723,13 @@ FILES |= {
     "attacks-of-another-channel": lambda: attacks((40, 1, 15)),
     "attacks-gain-0": lambda: attacks((40, 0, 0)),
     "attacks-gain-255": lambda: attacks((40, 0, 255)),
+    "narrow": lambda: narrow(2, stored=4),
+    "narrow-by-255": lambda: narrow(255, stored=20),
+    "narrow-of-all-weights": lambda: narrow(1, stored=20),
+    "narrow-ends-in-front-of-it": lambda: narrow(
+        1, stored=12, flags=10, make=lambda old: struct.pack("<HHBB", 1, 36, 0, 15)
+    ),
+    "narrow-not-announced": lambda: narrow(1, stored=12, flags=0),
     "rotations": lambda: rotations((37, 12)),
     "rotations-alone": lambda: rotations((37, 12), make=lambda old: old[:2]),
     "rotations-announced-only": lambda: rotations((0, 0), make=lambda old: old[2:]),

@@ -119,6 +119,7 @@ class Chunk:
         - attacks: (slot, channel, gain) of each
         - rotations: (angle, reduction) of each pair of channels, or none at all
         - couplings: of order by-pair
+        - left_out: eights of weights that are not stored
         - scales: [C, S, G] float32, of networks with hidden layers; these have no latent
         - group_lengths: symbols of each of their G groups
     """
@@ -135,6 +136,7 @@ class Chunk:
     scales: np.ndarray | None = None
     group_lengths: tuple[int, ...] = ()
     couplings: Sequence[Coupling] = ()
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -267,14 +269,13 @@ def read_chunk(data: bytes, start: int, header: Header, tables: Tables | None) -
     require(count % 2 == 0 and 2 <= count <= MAX_CHUNK_SEGMENTS, "bad number of segments")
     orders = (PLAIN, BY_CLASS, BY_CONTEXT, BY_PAIR) if header.network is None else (BY_LAYER,)
     require(order in orders, f"order {order} is not known")
-    require(flags & 0b1000 == 0, "a reserved bit of a chunk is set")
     require(1 <= payload_bytes <= MAX_CHUNK_PAYLOAD_BYTES, "bad payload length")
     payload = take(data, start + 24, payload_bytes)
     check_crc(data, start, start + 24 + payload_bytes)
     shape = (header.num_channels, count, header.num_weights)
     require(math.prod(shape) <= MAX_CHUNK_SYMBOLS, "too many symbols in a chunk")
     if header.network is not None:
-        require(flags & 0b0110 == 0, "a network with hidden layers has attacks or rotations")
+        require(flags & 0b1110 == 0, "a network with hidden layers has attacks, rotations or a bandwidth")
         symbols, scales, groups = read_layers(payload, shape)
         layers_digest = hashlib.blake2b(symbols.astype("<i4").tobytes() + scales.astype("<f4").tobytes(), digest_size=8)
         require(layers_digest.digest() == digest, "the symbols do not have the stated digest")
@@ -283,12 +284,16 @@ def read_chunk(data: bytes, start: int, header: Header, tables: Tables | None) -
         return chunk, 24 + payload_bytes + 4
     attacks, payload = read_attacks(payload, shape) if flags & 2 else ([], payload)
     rotations, payload = read_rotations(payload, header.num_channels) if flags & 4 else ([], payload)
+    left_out, payload = read_bandwidth(payload, shape[2]) if flags & 8 else (0, payload)
     couplings, payload = read_couplings(payload, rotations, shape[0]) if order == BY_PAIR else ([], payload)
-    latent, symbols = read_rotated(payload, rotations, shape, order, tables, header.quality, couplings)
+    narrow = (*shape[:2], shape[2] - 8 * left_out)
+    latent, symbols = read_rotated(payload, rotations, narrow, order, tables, header.quality, couplings)
+    symbols = np.concatenate([symbols, np.zeros((*shape[:2], 8 * left_out), np.int64)], axis=2)
     require(symbol_digest(latent, symbols) == digest, "the symbols do not have the stated digest")
     chunk = Chunk(
-        first, count, order, bool(flags & 1), digest, latent, symbols, attacks, rotations, couplings=couplings
-    )
+        first, count, order, bool(flags & 1), digest, latent, symbols, attacks, rotations,
+        couplings=couplings, left_out=left_out,
+    )  # fmt: skip
     return chunk, 24 + payload_bytes + 4
 
 
@@ -356,6 +361,13 @@ def read_rotations(payload: bytes, num_channels: int) -> tuple[Rotations, bytes]
     rotations = [fields("BB", payload, 2 * pair) for pair in range(num_pairs)]
     require(any(rotation != (0, 0) for rotation in rotations), "no pair of channels is rotated")
     return rotations, payload[2 * num_pairs :]
+
+
+def read_bandwidth(payload: bytes, num_weights: int) -> tuple[int, bytes]:
+    """Return how many eights of weights are left out, and what follows behind the byte that says so."""
+    (left_out,) = fields("B", payload, 0)
+    require(left_out > 0 and 8 * left_out < num_weights, "bad bandwidth")
+    return left_out, payload[1:]
 
 
 def channel_qualities(quality: int, rotations: Rotations, num_channels: int) -> list[int]:
@@ -471,8 +483,8 @@ def read_payload(
     """Return the latent [C, S/2, Z] and the symbols [C, S, K] of a chunk, as int64.
 
     Args:
-        payload: What stands behind attacks and rotations.
-        shape: C, S, K, where C counts the channels that are stored.
+        payload: What stands behind attacks, rotations and bandwidth.
+        shape: C, S, K, where C counts the channels that are stored, and K the weights.
         order: `PLAIN`, `BY_CLASS`, `BY_CONTEXT` or `BY_PAIR`.
         tables: Of the model.
         quality: Of these channels.
@@ -532,10 +544,25 @@ def write_rotated(
     tables: Tables,
     quality: int,
     couplings: Sequence[Coupling] = (),
+    left_out: int = 0,
 ) -> bytes:
-    """Return a payload that begins with rotations and couplings, if there are any; `quality` is the file's."""
+    """Return a payload that begins with rotations, bandwidth and couplings, if there are any.
+
+    Args:
+        latent: [C, S/2, Z].
+        symbols: [C, S, K].
+        rotations: Of each pair of channels.
+        order: Stored order of the symbols.
+        tables: Of the model.
+        quality: The file's.
+        couplings: For order by-pair.
+        left_out: Leave out so many eights of weights; they are 0.
+    """
     stored, qualities = stored_channels(rotations, len(latent)), channel_qualities(quality, rotations, len(latent))
     begin = b"".join(struct.pack("<BB", *rotation) for rotation in rotations)
+    if left_out:
+        begin += bytes([left_out])
+        symbols = symbols[..., : -8 * left_out]
     if order == BY_PAIR:
         begin += bytes([len(couplings)])
         begin += b"".join(bytes([*each[:3], *each[3], *each[4]]) for each in couplings)

@@ -133,7 +133,7 @@ LAPPED = [path.stem for path in GOLDEN.glob("*.hsnd") if not path.stem.startswit
 
 @pytest.mark.parametrize("name", sorted(LAPPED))  # those with hidden layers are rendered in test_layers.py
 def test_golden_files(assert_same_sound, name):
-    has_context = name.startswith(("context", "rotated", "pair"))
+    has_context = name.startswith(("context", "rotated", "pair", "narrow"))
     tiny = GOLDEN / ("tiny-context.safetensors" if has_context else "tiny.safetensors")
     assert_same_sound(GOLDEN / f"{name}.hsnd", load_model("hsc-1" if name == "speech" else tiny))
 
