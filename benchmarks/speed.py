@@ -191,7 +191,7 @@ def report(rows: list[dict[str, Any]], start_up: dict[str, list[float]] | None =
 @click.option("--opus-kbps", type=float, default=24.0, show_default=True, help="Setting of Opus.")
 @click.option("--rate", "sample_rate", type=click.IntRange(min=8000), default=48_000, show_default=True, help="Hz.")
 @click.option(
-    "--seconds", type=click.FloatRange(min=0.1), default=60.0, show_default=True, help="The file is repeated."
+    "--seconds", type=click.FloatRange(min=0.1), default=300.0, show_default=True, help="The file is repeated."
 )
 @click.option("--peer-seconds", type=click.FloatRange(min=0.1), default=5.0, show_default=True, help="Neural peers.")
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="The fastest counts.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hscodec.cli import console, options, paths
+from hscodec.cli.imports import heavy_imports
 
 if TYPE_CHECKING:
     from hscodec.codec import FileResult
@@ -61,8 +62,9 @@ def command(
     target = paths.choose_target(source, target=target, output=output, suffix=SUFFIX)
     paths.check_target(source, target, force=force)
 
-    from hscodec.codec import decode_file
-    from hscodec.registry import load_model
+    with heavy_imports():
+        from hscodec.codec import decode_file
+        from hscodec.registry import load_model
 
     loaded = load_model(model) if model else None
     started_s = time.monotonic()

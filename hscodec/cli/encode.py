@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from hscodec.cli import console, options, paths
+from hscodec.cli.imports import heavy_imports
 from hscodec.codec.constants import DEFAULT_QUALITY, MAX_CHUNK_SECONDS, MIN_CHUNK_SECONDS
 
 SUFFIX = ".hsnd"
@@ -114,13 +115,14 @@ def command(
     target = paths.choose_target(source, target=target, output=output, suffix=SUFFIX)
     paths.check_target(source, target, force=force)
 
-    from hscodec.audio.files import AudioReader
-    from hscodec.audio.tags import combined, parse_tag
-    from hscodec.codec import encode_file
-    from hscodec.codec.files import source_tags
-    from hscodec.codec.plans import DEFAULT_BITS
-    from hscodec.container.codes import Storage
-    from hscodec.registry import TUNED_MODELS, HyperSoundModel, load_model
+    with heavy_imports():
+        from hscodec.audio.files import AudioReader
+        from hscodec.audio.tags import combined, parse_tag
+        from hscodec.codec import encode_file
+        from hscodec.codec.files import source_tags
+        from hscodec.codec.plans import DEFAULT_BITS
+        from hscodec.container.codes import Storage
+        from hscodec.registry import TUNED_MODELS, HyperSoundModel, load_model
 
     parsed_edits = [parse_tag(edit) for edit in edits]
     loaded = load_model(model or TUNED_MODELS[tune or TUNINGS[0]])

@@ -10,6 +10,7 @@ import click
 
 from hscodec.cli import console, options, paths
 from hscodec.cli.encode import SUFFIX
+from hscodec.cli.imports import heavy_imports
 
 KINDS = ("siren", "fmlp")
 """The values of `inr.mlp.MlpKind`, which is not imported for a page of help."""
@@ -87,9 +88,10 @@ def command(
     target = paths.choose_target(source, target=target, output=output, suffix=SUFFIX)
     paths.check_target(source, target, force=force)
 
-    from hscodec.audio.reader import AudioReader
-    from hscodec.codec.fit import LEARNING_RATES, FitConfig, suggested_network
-    from hscodec.codec.fit_file import fit_file
+    with heavy_imports():
+        from hscodec.audio.reader import AudioReader
+        from hscodec.codec.fit import LEARNING_RATES, FitConfig, suggested_network
+        from hscodec.codec.fit_file import fit_file
 
     started_s = time.monotonic()
     snr_db = 0.0

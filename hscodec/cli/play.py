@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hscodec.cli import console, options, paths
+from hscodec.cli.imports import heavy_imports
 from hscodec.cli.keys import Key, Keyboard, listening
 
 if TYPE_CHECKING:
@@ -59,8 +60,9 @@ def command(
 
     output = default_device()  # before torch is loaded, which takes its time
 
-    from hscodec.codec import Reader
-    from hscodec.registry import load_model
+    with heavy_imports():
+        from hscodec.codec import Reader
+        from hscodec.registry import load_model
 
     loaded = load_model(model) if model else None
     with paths.readable(source, quiet=quiet) as path:
