@@ -1,7 +1,7 @@
 """Speed of hscodec beside libopus and two neural codecs in the same run, and how long its commands take to start.
 
-Run `python benchmarks/speed.py`. Speed is how many seconds of sound one second of computing codes. Loading models and
-the first, slower call are not counted; reading and writing hscodec's files is.
+Run `python benchmarks/speed.py`. Speed is how many seconds of sound one second of computing codes, from samples in
+memory to the bytes of a file and back. Loading models and the first, slower call are not counted.
 """
 
 import json

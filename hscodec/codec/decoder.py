@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future
-from fractions import Fraction
 from functools import partial
 from itertools import chain, islice
 from typing import TypeAlias
@@ -11,7 +10,8 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
-from hscodec.codec.constants import MAX_CONCEALED_SECONDS, SLICE_SEGMENTS
+from hscodec.codec.constants import SLICE_SEGMENTS
+from hscodec.codec.grid_decoder import GridDecoder
 from hscodec.codec.loading import Around, Pending, SpanLoader
 from hscodec.codec.pieces import LappedPiece
 from hscodec.codec.playback import Playback
@@ -22,7 +22,7 @@ from hscodec.codec.workers import ahead, default_workers, one_torch_thread, work
 from hscodec.coding.attacks import no_attacks
 from hscodec.coding.payload import ChunkSymbols
 from hscodec.errors import FormatError
-from hscodec.inr.coordinates import first_sample_of_hop, hop_of_sample
+from hscodec.inr.coordinates import first_sample_of_hop
 from hscodec.inr.envelope import lowered
 from hscodec.inr.lapped import LappedSiren
 from hscodec.inr.rotation import rotated
@@ -33,7 +33,7 @@ _Slice: TypeAlias = tuple[int, Span, int, int, bool]
 """Index and span, segments [first, last), whether it is the end."""
 
 
-class Decoder:
+class Decoder(GridDecoder[ChunkSymbols]):
     """Renders a file or a stream on one regular grid.
 
     Chunks are rendered in slices of at most `SLICE_SEGMENTS` segments. Each slice is refined in a window of its own,
@@ -49,11 +49,9 @@ class Decoder:
             raising. Refinement of the segments around then does without that context.
         workers: Threads that decode slices of one range side by side, on the CPU; None is as many as torch would use.
             They do not change what comes out. A stream is decoded by one, so that nothing of it is waited for.
-
-    Attributes:
-        playback: At which times the samples of the output sit.
-        device: Where the networks run.
     """
+
+    _segments_behind = 1
 
     def __init__(
         self,
@@ -65,15 +63,11 @@ class Decoder:
         keep_going: bool = False,
         workers: int | None = None,
     ) -> None:
-        header = source.header
-        self.playback = playback or Playback.of(header.sample_rate)
-        self._source = source
+        super().__init__(source, playback=playback, device=device)
         self._network = model.network(device)
-        self.device = device
         self._loader = SpanLoader(source, self._network, device=device, keep_going=keep_going)
         self._context = model.config.refine_context
-        self._target = LappedSiren(header.num_weights)
-        self._grid = self.playback.samples_per_second * header.hop_seconds
+        self._target = LappedSiren(source.header.num_weights)
         self._workers = workers or default_workers()
         if device.type != "cpu" or source.is_live:
             self._workers = 1
@@ -82,11 +76,6 @@ class Decoder:
     def lost(self) -> list[tuple[int, int]]:
         """The segments `[start, stop)` that were met and could not be decoded, in order."""
         return self._loader.lost
-
-    @property
-    def source(self) -> SymbolSource[ChunkSymbols]:
-        """Symbols of the file's chunks."""
-        return self._source
 
     @property
     def network(self) -> Hypernetwork:
@@ -98,59 +87,10 @@ class Decoder:
         """Segments on either side that refinement looks at."""
         return self._context
 
-    @property
-    def grid(self) -> Fraction:
-        """Samples of the output per hop."""
-        return self._grid
-
-    @property
-    def num_samples(self) -> int | None:
-        """Length of each channel of the output; None as long as a stream has not said it."""
-        if self._source.num_samples is None:
-            return None
-        return self.playback.num_samples(self._source.num_samples, self._source.header.sample_rate)
-
-    def blocks(self, start: int = 0, stop: int | None = None, *, reverse: bool = False) -> Iterator[torch.Tensor]:
-        """Yield the samples `[start, stop)` as consecutive blocks, reading only the chunks that they need.
-
-        Args:
-            start: First sample of the output, at least 0.
-            stop: One past the last sample; None is the end, and what is beyond the end is left out.
-            reverse: Yield the same samples the last one first; not for a stream.
-
-        Shape:
-            yields: [C, T] float32, on the decoder's device, none empty
-
-        Raises:
-            FormatError: Something needed is lost and `keep_going` is not set, or more than `MAX_CONCEALED_SECONDS` are.
-        """
-        self._check_missing(start, stop)
-        yield from self._backwards(start, stop) if reverse else self._forwards(start, stop)
-
-    def read(self, start: int = 0, stop: int | None = None) -> torch.Tensor:
-        """Return the samples `[start, stop)`.
-
-        Shape:
-            returns: [C, T] float32, on the decoder's device
-
-        Raises:
-            FormatError: As `blocks`.
-        """
-        empty = torch.zeros(self._source.header.num_channels, 0, device=self.device)
-        return torch.cat([empty, *self.blocks(start, stop)], 1)
-
     def weights(self, start: int = 0, stop: int | None = None) -> SegmentWeights:
-        """Return the weights of all segments that the samples `[start, stop)` are made of.
-
-        Args:
-            start: First sample of the output, at least 0.
-            stop: One past the last sample; None is the end, and what is beyond the end is left out.
-
-        Raises:
-            FormatError: As `blocks`.
-        """
+        """Return the weights of all segments that the samples `[start, stop)` are made of; see `GridDecoder`."""
         self._check_missing(start, stop)
-        header = self._source.header
+        header = self.source.header
         none = torch.zeros(header.num_channels, 0, header.num_weights, device=self.device)
         stored, theta = [none], [none]
         attacks: dict[int, np.ndarray] = {}
@@ -180,26 +120,19 @@ class Decoder:
         )
 
     def piece(self, hop: int) -> LappedPiece:
-        """Return the refined networks of a hop and of those that are rendered with it; not for a stream.
-
-        Raises:
-            FormatError: Something needed is lost and `keep_going` is not set.
-        """
-        index = self._source.find(hop + 1)
-        span = self._source.span(index)
+        """Return the refined networks of a hop and of those that are rendered with it; see `GridDecoder`."""
+        index = self.source.find(hop + 1)
+        span = self.source.span(index)
         if span is None:
             raise FormatError("there is nothing to decode")
         first = _slice_start(span, hop + 1)
         last = min(first + SLICE_SEGMENTS, span.stop_segment)
-        is_end = last == span.stop_segment and self._source.span(index + 1) is None
+        is_end = last == span.stop_segment and self.source.span(index + 1) is None
         with one_torch_thread(), torch.inference_mode():
             around = self._loader.around(index)
             theta = self._refined(around, span, first, last, is_end)
         attacks = no_attacks() if around[1] is None else around[1].attacks
         return LappedPiece(max(first - 1, 0), theta, attacks, span.first_segment)
-
-    def _clip(self, stop: int | None) -> int | None:
-        return min((limit for limit in (stop, self.num_samples) if limit is not None), default=None)
 
     def _forwards(self, start: int, stop: int | None) -> Iterator[torch.Tensor]:
         position = start
@@ -213,13 +146,9 @@ class Decoder:
                 if position < block_stop:
                     block = render()
                     # Multiplied here, outside inference mode, so that what is handed out may take part in training.
-                    yield block[:, position - block_start : block_stop - block_start] * self._source.header.gain
+                    yield block[:, position - block_start : block_stop - block_start] * self.source.header.gain
                     position = block_stop
-        end = self._clip(stop)
-        if end is None or position > max(end, start):
-            raise FormatError("the stream is longer than its trailer says; decode it from a file")
-        if position < end:
-            yield self._rounded_up(end - position)
+        yield from self._last_samples(position, start, stop)
 
     def _backwards(self, start: int, stop: int | None) -> Iterator[torch.Tensor]:
         position = self._clip(stop) or start
@@ -228,26 +157,22 @@ class Decoder:
                 block_start, block_stop = self._samples_of(place)
                 covered = max(block_stop, start)
                 if covered < position:
-                    yield self._rounded_up(position - covered)
+                    yield self._silence(position - covered)
                     position = covered
                 first = max(block_start, start)
                 if first < position:
                     block = render()[:, first - block_start : position - block_start]
-                    yield block.flip(1) * self._source.header.gain
+                    yield block.flip(1) * self.source.header.gain
                     position = first
         if start < position:
-            yield self._rounded_up(position - start)
+            yield self._silence(position - start)
 
     def _samples_of(self, place: _Slice) -> tuple[int, int]:
         """Return the samples `[start, stop)` of the hops that a slice renders."""
         _, _, first, last, is_end = place
-        return first_sample_of_hop(max(first - 1, 0), self._grid), first_sample_of_hop(
-            last if is_end else last - 1, self._grid
+        return first_sample_of_hop(max(first - 1, 0), self.grid), first_sample_of_hop(
+            last if is_end else last - 1, self.grid
         )
-
-    def _rounded_up(self, num_samples: int) -> torch.Tensor:
-        """Return what is behind the last hop: at the file's rate nothing, at another the last sample may be there."""
-        return torch.zeros(self._source.header.num_channels, num_samples, device=self.device)
 
     def _rendered(self, slices: Iterator[_Slice]) -> Generator[tuple[_Slice, Callable[[], torch.Tensor]], None, None]:
         """Yield slices, each with a function that returns its samples."""
@@ -282,31 +207,18 @@ class Decoder:
         The slice [first, last) renders the hops [first - 1, last - 1), each with the segments on either side of it.
         """
         start_segment = self._hop_at(start) + 1
-        index = self._source.find(start_segment)
-        while (span := self._source.span(index)) is not None:
-            is_last_span = self._source.span(index + 1) is None
+        index = self.source.find(start_segment)
+        while (span := self.source.span(index)) is not None:
+            is_last_span = self.source.span(index + 1) is None
             # Only in the first span there is something to skip. The last segment of all renders the hop behind it, too.
             for first in range(_slice_start(span, start_segment), span.stop_segment, SLICE_SEGMENTS):
                 last = min(first + SLICE_SEGMENTS, span.stop_segment)
                 end = self._clip(stop)
-                if end is not None and end <= max(start, first_sample_of_hop(max(first - 1, 0), self._grid)):
+                if end is not None and end <= max(start, first_sample_of_hop(max(first - 1, 0), self.grid)):
                     return
                 is_end = is_last_span and last == span.stop_segment
                 yield index, span, first, last, is_end
             index += 1
-
-    def _hop_at(self, sample: int) -> int:
-        """Return the hop that a sample of the output sits in."""
-        return hop_of_sample(sample, self._grid)
-
-    def _check_missing(self, start: int, stop: int | None) -> None:
-        end = self._clip(stop)
-        if end is None:
-            return
-        num_missing = self._source.num_missing(self._hop_at(start) + 1, self._hop_at(end) + 2)
-        if num_missing * self._source.header.hop_seconds > MAX_CONCEALED_SECONDS:
-            limit = f"more than {MAX_CONCEALED_SECONDS / 3600:g} h of sound is missing"
-            raise FormatError(f"{limit}; choose a range to decode what is left around it")
 
     def _render(self, index: int, span: Span, first: int, last: int, is_end: bool) -> torch.Tensor:
         """Return the samples [C, T] of the hops [first - 1, last - 1), and of the last hop of all if `is_end`."""
@@ -324,12 +236,12 @@ class Decoder:
         theta = self._refined(around, span, first, last, is_end)
         # Channel by channel: at high rates the samples, not the weights, are what fills the memory.
         start = max(first - 1, 0)
-        channels = [self._target.synthesize(row, self._grid, first_segment=start) for row in theta]
+        channels = [self._target.synthesize(row, self.grid, first_segment=start) for row in theta]
         samples = torch.stack(channels)
         if around[1] is None:
             return samples
-        first_sample = first_sample_of_hop(start, self._grid)
-        return lowered(samples, around[1].attacks, self._grid, origin=span.first_segment, start=first_sample)
+        first_sample = first_sample_of_hop(start, self.grid)
+        return lowered(samples, around[1].attacks, self.grid, origin=span.first_segment, start=first_sample)
 
     def _refined(self, around: Around, span: Span, first: int, last: int, is_end: bool) -> torch.Tensor:
         """Return the refined weights [C, S, K] on either side of the hops that a slice renders."""
@@ -347,7 +259,7 @@ class Decoder:
             last: One past its last segment.
         """
         start = max(first - 1, 0)
-        header = self._source.header
+        header = self.source.header
         theta = torch.zeros(header.num_channels, last - start, header.num_weights, device=self.device)
         if around[1] is None:  # only the segment in front of what is lost may be there; the sound fades with it
             around = [around[0]] if first == span.first_segment else []
@@ -361,7 +273,7 @@ class Decoder:
 
     def _dequantized(self, around: Around, first: int, stop: int) -> torch.Tensor:
         """Return the stored weights [C, S, K] of segments of a span and of the one in front of it, zeros if lost."""
-        header = self._source.header
+        header = self.source.header
         weights = torch.zeros(header.num_channels, stop - first, header.num_weights, device=self.device)
         for prepared in around[:2]:
             if prepared is not None:
