@@ -13,6 +13,7 @@ from benchmarks import fuzz_frames as frames
 from benchmarks.fuzz_layout import CHUNK_FIELDS, HEADER_FIELDS, TRAILER_FIELDS, ChunkParts, FileParts, get, parse, put
 from hscodec.coding import layered
 from hscodec.coding.attacks import ATTACK, COUNT
+from hscodec.coding.bandwidth import BANDWIDTH, MAX_STEPS, STEP, pack_bandwidth
 from hscodec.coding.by_context import walk
 from hscodec.coding.context import PASSES
 from hscodec.coding.coupling import COUNT as COUNT_OF_COUPLINGS
@@ -303,6 +304,25 @@ def _change_rotations(random: Random, parts: FileParts, corpus: Corpus) -> None:
     fix_digest(parts, chunk, corpus.model)
 
 
+def _change_bandwidth(random: Random, parts: FileParts, corpus: Corpus) -> None:
+    """Change, add or remove the bandwidth of a chunk, whose symbols then may be of another number of weights."""
+    if not parts.chunks:
+        return
+    chunk = random.choice(parts.chunks)
+    in_front, symbols = split_payload(parts, chunk)
+    flags = get(chunk.head, CHUNK_FIELDS["flags"])
+    left_out = bytes([random.choice((0, 1, parts.shape[1] // 8 % 256, 255, random.randrange(256)))])
+    change = random.choice(("new", "new", "cut", "toggle"))
+    if change == "toggle":
+        put(chunk.head, CHUNK_FIELDS["flags"], flags ^ fmt.CHUNK_FLAG_BANDWIDTH)
+    else:
+        if flags & fmt.CHUNK_FLAG_BANDWIDTH:
+            in_front = in_front[: -BANDWIDTH.size]
+        chunk.payload = in_front + left_out + symbols if change == "new" else in_front or b"\0"
+        put(chunk.head, CHUNK_FIELDS["flags"], flags | fmt.CHUNK_FLAG_BANDWIDTH)
+    fix_digest(parts, chunk, corpus.model)
+
+
 def _change_groups(random: Random, parts: FileParts, corpus: Corpus) -> None:
     """Change lengths and bits of the groups of a chunk in order by-layer, or its scales, so that much still fits."""
     chunks = [chunk for chunk in parts.chunks if get(chunk.head, CHUNK_FIELDS["order"]) == Order.BY_LAYER]
@@ -398,6 +418,8 @@ def split_payload(parts: FileParts, chunk: ChunkParts) -> tuple[bytes, bytes]:
         length = COUNT.size + ATTACK.size * get(chunk.payload, (0, COUNT.size))
     if flags & fmt.CHUNK_FLAG_ROTATIONS:
         length += ROTATION.size * (parts.shape[0] // 2)
+    if flags & fmt.CHUNK_FLAG_BANDWIDTH:
+        length += BANDWIDTH.size
     return chunk.payload[:length], chunk.payload[length:]
 
 
@@ -410,6 +432,8 @@ def _change_symbols(random: Random, parts: FileParts, corpus: Corpus) -> None:
         return
     chunk = random.choice(parts.chunks)
     channels, weights = parts.shape
+    steps = random.randrange(min(max(weights - 1, 0) // STEP, MAX_STEPS) + 1) if random.random() < 0.3 else 0
+    weights -= STEP * steps
     segments = get(chunk.head, CHUNK_FIELDS["num_segments"])
     if not 0 < channels * segments * weights < 1 << 16:
         return
@@ -437,8 +461,9 @@ def _change_symbols(random: Random, parts: FileParts, corpus: Corpus) -> None:
         content = pack_couplings(couplings) * (order is Order.BY_PAIR) + content
     else:
         _, content = split_payload(parts, chunk)
-    chunk.payload = pack_rotations(rotations) + content
-    put(chunk.head, CHUNK_FIELDS["flags"], fmt.CHUNK_FLAG_ROTATIONS * bool(len(rotations)))
+    chunk.payload = pack_rotations(rotations) + pack_bandwidth(steps) * (steps > 0) + content
+    flags = fmt.CHUNK_FLAG_ROTATIONS * bool(len(rotations)) | fmt.CHUNK_FLAG_BANDWIDTH * (steps > 0)
+    put(chunk.head, CHUNK_FIELDS["flags"], flags)
     put(chunk.head, CHUNK_FIELDS["order"], int(order))
     fix_digest(parts, chunk, corpus.model)
 
@@ -572,6 +597,7 @@ BY_PARTS: dict[str, Callable[[Random, FileParts, Corpus], None]] = {
     "frame": _change_frame,
     "content": _change_content,
     "rotations": _change_rotations,
+    "bandwidth": _change_bandwidth,
     "couplings": _change_couplings,
     "groups": _change_groups,
     "symbols": _change_symbols,

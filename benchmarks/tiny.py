@@ -91,6 +91,7 @@ class _Shape:
         rate: Sample rate (Hz).
         channels: C.
         weights: K.
+        used: Weights below which all others are 0; None is all.
         segments: Segments of each chunk.
         rotations: Of each chunk, angle and reduction of each pair of channels; nothing where no chunk has any.
         are_alike: Whether left and right are nearly the same, so that order by-pair is the shorter one.
@@ -105,6 +106,7 @@ class _Shape:
     rate: int = 16_000
     channels: int = 1
     weights: int = 40
+    used: int | None = None
     segments: tuple[int, ...] = (12,)
     rotations: tuple[tuple[tuple[int, int], ...], ...] = ()
     are_alike: bool = False
@@ -146,6 +148,10 @@ _SHAPES = {
         weights=8,
         segments=(4, 2),
         rotations=(((0, 0), (9, 255)), ((1, 0), (9, 60))),
+    ),
+    "narrow": _Shape(weights=90, used=11, segments=(6, 2)),
+    "narrow-by-context": _Shape(
+        by_context=True, channels=2, weights=100, used=30, segments=(6, 8), rotations=((), ((64, 255),))
     ),
 }
 
@@ -224,6 +230,7 @@ def _make_file(model: Model, shape: _Shape, seed: int) -> bytes:
                 payload=packed.payload,
                 last=index == len(shape.segments) - 1,
                 has_rotations=packed.has_rotations,
+                has_bandwidth=packed.has_bandwidth,
             )
         writer.close(num_samples=num_samples)
     return sink.getvalue()
@@ -253,4 +260,6 @@ def _draw(
             weights[second] = weights[first] + random.normal(0, 0.3, weights[first].shape)
     weights = np.round(weights)
     weights.flat[::97] = random.integers(-1000, 1000, weights.flat[::97].size)
+    if shape.used is not None:
+        weights[..., shape.used :] = 0
     return ChunkSymbols(latent * stored, weights.astype(np.int32) * stored, rotations=pairs)

@@ -92,7 +92,7 @@ def planted(tmp_path, model, monkeypatch):
 
 
 def test_a_planted_bug_is_found_and_its_cases_are_kept(tmp_path, planted):
-    done = run("--first", 200, "--cases", 60, "--keep", tmp_path / "kept", "--out", tmp_path / "fuzz.json")
+    done = run("--first", 200, "--cases", 150, "--keep", tmp_path / "kept", "--out", tmp_path / "fuzz.json")
     assert done.exit_code == 1
     failures = json.loads((tmp_path / "fuzz.json").read_text())["failures"]
     assert {failure["what"] for failure in failures} == {"ValueError: planted"}
@@ -143,6 +143,15 @@ def test_valid_files_have_rotations_with_and_without_a_rest(corpus):
     assert seen >= {
         (order, silent) for order in (ChunkOrder.BY_CLASS, ChunkOrder.BY_CONTEXT) for silent in (False, True)
     }
+
+
+def test_valid_files_have_bandwidths(corpus):
+    seen = set()
+    for data in corpus.files.values():
+        container = ContainerReader(io.BytesIO(data))
+        headers = [container.read_chunk(index).header for index in range(len(container.chunks))]
+        seen |= {(header.order, header.has_rotations) for header in headers if header.has_bandwidth}
+    assert seen >= {(ChunkOrder.BY_CLASS, False), (ChunkOrder.BY_CONTEXT, False), (ChunkOrder.BY_CONTEXT, True)}
 
 
 def test_mutations_of_rotations_are_read_or_refused(corpus, monkeypatch):
