@@ -105,6 +105,20 @@ def test_refinement_sees_no_further_than_its_context(tiny_network):
     assert changed.flatten().tolist() == list(range(20 - context, 21 + context))
 
 
+@pytest.mark.parametrize("used", [0, 1, 37, 320])
+def test_where_all_symbols_are_zero_they_are_left_out_of_products_and_nothing_else(tiny_network, theta, used):
+    symbols, precision = coded(tiny_network, theta, 5.0)
+    symbols[..., used:] = 0
+    if used:
+        symbols[-1, -1, used - 1] = 2
+    with torch.no_grad():
+        without = tiny_network.refine(symbols, precision, 5.0)
+    with torch.enable_grad():  # what is trained looks at all of them
+        everything = tiny_network.refine(symbols, precision, 5.0)
+    torch.testing.assert_close(without, everything.detach())
+    assert without[..., used:].any() or used == symbols.shape[-1]  # what is filled in
+
+
 def coded(network, theta, quality):
     precision = network.decode_precision(network.encode_latent(theta, quality), quality)
     return network.quantize(theta, precision), precision
