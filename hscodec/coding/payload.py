@@ -64,7 +64,7 @@ class ChunkSymbols:
         """Return 8 bytes of BLAKE2b over latent and weights as little-endian int32, whatever the stored order."""
         state = hashlib.blake2b(digest_size=DIGEST_BYTES)
         for symbols in (self.latent, self.weights):
-            state.update(np.ascontiguousarray(symbols, dtype="<i4").tobytes())
+            state.update(np.ascontiguousarray(symbols, dtype="<i4").data)
         return state.digest()
 
 
