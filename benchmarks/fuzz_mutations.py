@@ -311,14 +311,14 @@ def _change_bandwidth(random: Random, parts: FileParts, corpus: Corpus) -> None:
     chunk = random.choice(parts.chunks)
     in_front, symbols = split_payload(parts, chunk)
     flags = get(chunk.head, CHUNK_FIELDS["flags"])
-    left_out = bytes([random.choice((0, 1, parts.shape[1] // 8 % 256, 255, random.randrange(256)))])
+    steps = random.choice((0, 1, min(parts.shape[1] // STEP, MAX_STEPS), MAX_STEPS, random.randrange(MAX_STEPS + 1)))
     change = random.choice(("new", "new", "cut", "toggle"))
     if change == "toggle":
         put(chunk.head, CHUNK_FIELDS["flags"], flags ^ fmt.CHUNK_FLAG_BANDWIDTH)
     else:
         if flags & fmt.CHUNK_FLAG_BANDWIDTH:
             in_front = in_front[: -BANDWIDTH.size]
-        chunk.payload = in_front + left_out + symbols if change == "new" else in_front or b"\0"
+        chunk.payload = in_front + pack_bandwidth(steps) + symbols if change == "new" else in_front or b"\0"
         put(chunk.head, CHUNK_FIELDS["flags"], flags | fmt.CHUNK_FLAG_BANDWIDTH)
     fix_digest(parts, chunk, corpus.model)
 

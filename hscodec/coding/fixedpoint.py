@@ -139,8 +139,7 @@ def latent_residuals(latent: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """
     previous = np.zeros_like(latent, dtype=np.int64)
     previous[:, 1:] = latent[:, :-1]
-    predicted = prediction.astype(np.int64) * previous + 2 ** (PREDICTION_BITS - 1) >> PREDICTION_BITS
-    return (latent - predicted).astype(np.int32)
+    return (latent - _predict(previous, prediction)).astype(np.int32)
 
 
 def latent_from_residuals(residuals: np.ndarray, prediction: np.ndarray) -> np.ndarray:
@@ -148,13 +147,19 @@ def latent_from_residuals(residuals: np.ndarray, prediction: np.ndarray) -> np.n
     latent = np.zeros(residuals.shape, np.int32)
     value, prediction = np.zeros((residuals.shape[0], residuals.shape[2]), np.int64), prediction.astype(np.int64)
     for residual, here in zip(residuals.astype(np.int64).swapaxes(0, 1), latent.swapaxes(0, 1), strict=True):
-        value *= prediction
-        value += 2 ** (PREDICTION_BITS - 1)
-        value >>= PREDICTION_BITS
+        value = _predict(value, prediction)
         value += residual
         here[:] = value  # it wraps
         value[:] = here
     return latent
+
+
+def _predict(values: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Return what is expected behind the latent values, int64, in their place: small arrays cost more to make."""
+    values *= prediction
+    values += 2 ** (PREDICTION_BITS - 1)
+    values >>= PREDICTION_BITS
+    return values
 
 
 def scale_classes(

@@ -24,7 +24,11 @@ def dct4(values: torch.Tensor) -> torch.Tensor:
 
 @lru_cache(maxsize=8)
 def _turn(size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    complex_dtype = torch.complex128 if dtype == torch.float64 else torch.complex64
     with torch.inference_mode(False):  # what is cached may later take part in training
         angle = -torch.pi * (torch.arange(size // 2, dtype=torch.float64) + 1 / 8) / size
-        return torch.exp(1j * angle).to(device, complex_dtype)
+        return torch.exp(1j * angle).to(device, complex_of(dtype))
+
+
+def complex_of(dtype: torch.dtype) -> torch.dtype:
+    """Return the complex type in which sums of real numbers of a type are transformed."""
+    return torch.complex128 if dtype == torch.float64 else torch.complex64

@@ -17,6 +17,7 @@ from functools import lru_cache
 import torch
 
 from hscodec.inr.coordinates import first_sample_of_hop
+from hscodec.inr.dct import complex_of
 from hscodec.inr.lapped_transform import correlate, overlap_add
 
 _BLOCK_SAMPLES = 1 << 20  # a regular grid is rendered in blocks of about so many samples, some 5 s at 192 kHz
@@ -200,4 +201,4 @@ def fast_length(minimum: int) -> int:
 
 def _on(like: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """Return complex values on the device and in the precision of a real tensor."""
-    return values.to(like.device, torch.complex128 if like.dtype == torch.float64 else torch.complex64)
+    return values.to(like.device, complex_of(like.dtype))

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import torch
 
-from hscodec.inr.dct import dct4
+from hscodec.inr.dct import complex_of, dct4
 
 
 def correlate(segments: torch.Tensor) -> torch.Tensor:
@@ -74,11 +74,10 @@ def _fourier_factors(
     Shape:
         returns: [2M] and [K], complex
     """
-    complex_dtype = torch.complex128 if dtype == torch.float64 else torch.complex64
     with torch.inference_mode(False):  # the cached factors may later take part in training
         sample = torch.arange(2 * samples_per_hop, dtype=torch.float64)
         harmonic = torch.arange(num_weights, dtype=torch.float64) + 0.5
         window = torch.cos(torch.pi / 2 * ((sample + 0.5) / samples_per_hop - 1))
         window = window * torch.exp(-0.5j * torch.pi * sample / samples_per_hop)
         phase = torch.exp(-1j * torch.pi * harmonic * (samples_per_hop + 1) / (2 * samples_per_hop))
-        return window.to(device, complex_dtype), phase.to(device, complex_dtype)
+        return window.to(device, complex_of(dtype)), phase.to(device, complex_of(dtype))

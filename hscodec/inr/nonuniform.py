@@ -25,6 +25,7 @@ from math import pi
 import numpy as np
 import torch
 
+from hscodec.inr.dct import complex_of
 from hscodec.inr.lapped import fast_length
 from hscodec.inr.slopes import Sampled
 
@@ -170,9 +171,8 @@ def _kernel(num_weights: int, dtype: torch.dtype, device: torch.device) -> _Kern
     value = np.exp(1j * (omega / 2)) / transform  # b_k - omega_k - pi/2 is omega_k / 2
     before = np.stack([value, 1j * omega * value])
     after = np.exp(0.5j * np.pi * np.arange(2 * per_hop) / per_hop)
-    complex_dtype = torch.complex128 if dtype == torch.float64 else torch.complex64
     with torch.inference_mode(False):
-        factors = (torch.from_numpy(factor).to(complex_dtype).to(device) for factor in (before, after))
+        factors = (torch.from_numpy(factor).to(complex_of(dtype)).to(device) for factor in (before, after))
         return _Kernel(per_hop, width, *factors)
 
 
